@@ -1,0 +1,192 @@
+"""The manifest: everything a device needs to know about the graphs in a bundle, as a typed schema.
+
+The schema is versioned by `schema`. A reader takes its own version and every earlier one, upgrading step by step
+(`edgefer.bundle.upgrade`); a later one is refused. Unknown fields are refused within a version: a field that
+changes meaning needs a new one.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+SCHEMA_VERSION = 1
+
+Role = Literal["visible", "infrared", "present", "other"]
+GraphRole = Literal["fused", "visible", "infrared", "saliency", "other"]
+ResizeRule = Literal["area-bilinear"]
+Precision = Literal["fp32", "fp16", "int8", "int8+fp16"]
+Verdict = Literal["pass", "fail", "undecided", "numeric", "not-run"]
+
+
+class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Immutable, by keyword, closed against unknown fields."""
+
+
+class ImageSpec(_Struct):
+    """How an image becomes this input: what the pre-processing does, in this order.
+
+    Resize to the input's H and W by `resize`, convert from the caller's colour order to `colour`, scale an 8-bit
+    image from 0..255, or a 16-bit one from `window16`, to `range`, then subtract `mean` and divide by `std` per channel
+    (both in units of `range`). A network that normalises inside its graph has mean 0 and std 1 here, so that it happens
+    in exactly one place.
+    """
+
+    colour: Literal["rgb", "bgr", "grey"]
+    range: tuple[float, float] = (0.0, 1.0)
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    window16: tuple[int, int] = (0, 65535)
+    resize: ResizeRule = "area-bilinear"
+    band: Literal["visible", "nir", "lwir"] | None = None
+
+
+class InputSpec(_Struct):
+    """One named input of a graph. `shape` is (N, C, H, W) for images with N the smallest profile; dtype is float32."""
+
+    name: str
+    role: Role
+    shape: tuple[int, ...]
+    image: ImageSpec | None = None
+
+
+class OutputSpec(_Struct):
+    """One named output. `role` is `logits` for the class scores (softmax is outside the network)."""
+
+    name: str
+    role: str
+    shape: tuple[int, ...]
+
+
+class GraphSpec(_Struct):
+    """One ONNX graph of the bundle. `rate` is how often it runs per frame (1.0: every frame)."""
+
+    role: GraphRole
+    member: str
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[OutputSpec, ...]
+    rate: float = 1.0
+    batches: tuple[int, ...] = (1,)
+    opset: int = 19
+    ir_version: int = 9
+    operators: tuple[str, ...] = ()
+
+
+class NetworkSpec(_Struct):
+    """The network as the host knew it: registered name or `file.py:factory`, options and number of parameters."""
+
+    name: str
+    options: dict[str, str] = {}
+    parameters: int = 0
+    source: str = ""
+
+
+class CalibrationSpec(_Struct):
+    """What the INT8 ranges come from. `digest` is over the decoded pixels, in order."""
+
+    digest: str
+    count: int
+    method: Literal["max", "entropy", "percentile"]
+    percentile: float | None = None
+
+
+class StepFigure(_Struct):
+    """One step of the build judged on the evaluation data, image by image against the FP32 network.
+
+    `correct` and `count` are images; `agreement` is the share with the same top-1 as the FP32 network;
+    `max_error` is max|a-b| / max(1, max|ref|) over the logits.
+    """
+
+    step: str
+    count: int
+    correct: int | None
+    mean_recall: float | None
+    worst_class: str | None
+    worst_recall: float | None
+    agreement: float
+    max_error: float
+
+
+class BudgetSpec(_Struct):
+    """What a build may lose: accuracy, mean recall and a class's recall in points (0.5 is half a percent),
+    agreement as a share."""
+
+    accuracy: float = 0.5
+    recall: float = 0.5
+    class_recall: float = msgspec.field(default=1.5, name="class")
+    agreement: float = 0.97
+
+
+class GateSpec(_Struct):
+    """The verdict on the bundle's graph and the figures it rests on."""
+
+    verdict: Verdict
+    reason: str
+    budget: BudgetSpec
+    steps: tuple[StepFigure, ...] = ()
+    data_digest: str = ""
+    data_count: int = 0
+    data_source: str = ""
+    blamed_step: str | None = None
+    images_to_decide: int | None = None
+    over_budget_allowed: bool = False
+
+
+class GoldenSpec(_Struct):
+    """Inputs with known answers that come with the bundle: `count` of them, as members.
+
+    `inputs` maps an input's name to the member with an array (count, C, H, W); `reference` and `expected` map an output's
+    name to the FP32 network's and the deployed graph's arrays. `tolerance` bounds max|a-b| / max(1, max|ref|) of an
+    engine against `expected`.
+    """
+
+    count: int
+    inputs: dict[str, str]
+    reference: dict[str, str]
+    expected: dict[str, str]
+    tolerance: float
+    synthetic: bool = True
+
+
+class PluginSpec(_Struct):
+    """An operator of domain `edgefer` that the graph uses and that a plugin may take over."""
+
+    name: str
+    version: str
+    namespace: str
+    count: int
+
+
+class Provenance(_Struct):
+    """Who made the bundle: versions of the tools, digests of the sources, the command, the time (UTC, ISO 8601)."""
+
+    created: str
+    command: tuple[str, ...] = ()
+    tools: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+
+
+class Member(_Struct):
+    """Size in bytes and SHA-256 (hex) of one member of the bundle."""
+
+    size: int
+    sha256: str
+
+
+class Manifest(_Struct):
+    """The whole manifest. `labels` is in the order of the logits; `temperature` divides them before the softmax."""
+
+    schema: int = SCHEMA_VERSION
+    network: NetworkSpec
+    graphs: tuple[GraphSpec, ...]
+    labels: tuple[str, ...]
+    precision: Precision
+    gate: GateSpec
+    provenance: Provenance
+    golden: GoldenSpec | None = None
+    calibration: CalibrationSpec | None = None
+    plugins: tuple[PluginSpec, ...] = ()
+    temperature: float = 1.0
+    members: dict[str, Member] = {}
