@@ -1,0 +1,1 @@
+"""The bundle: one file that holds all a device needs."""
