@@ -21,10 +21,10 @@ Verdict = Literal["pass", "fail", "undecided", "numeric", "not-run"]
 
 
 class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Immutable and closed against unknown fields; msgspec does not inherit `kw_only`, so each class states it."""
+    """Immutable and closed against unknown fields; each class states `kw_only`, which msgspec does not inherit."""
 
 
-class ImageSpec(_Struct, kw_only=True):
+class ImageSpec(_Struct, frozen=True, kw_only=True):
     """How an image becomes this input: what the pre-processing does, in this order.
 
     Resize to the input's H and W by `resize`, convert from the caller's colour order to `colour`, scale an 8-bit
@@ -42,7 +42,7 @@ class ImageSpec(_Struct, kw_only=True):
     band: Literal["visible", "nir", "lwir"] | None = None
 
 
-class InputSpec(_Struct, kw_only=True):
+class InputSpec(_Struct, frozen=True, kw_only=True):
     """One named input of a graph. `shape` is (N, C, H, W) for images with N the smallest profile; dtype is float32."""
 
     name: str
@@ -51,7 +51,7 @@ class InputSpec(_Struct, kw_only=True):
     image: ImageSpec | None = None
 
 
-class OutputSpec(_Struct, kw_only=True):
+class OutputSpec(_Struct, frozen=True, kw_only=True):
     """One named output. `role` is `logits` for the class scores (softmax is outside the network)."""
 
     name: str
@@ -59,7 +59,7 @@ class OutputSpec(_Struct, kw_only=True):
     shape: tuple[int, ...]
 
 
-class GraphSpec(_Struct, kw_only=True):
+class GraphSpec(_Struct, frozen=True, kw_only=True):
     """One ONNX graph of the bundle. `rate` is how often it runs per frame (1.0: every frame)."""
 
     role: GraphRole
@@ -73,7 +73,7 @@ class GraphSpec(_Struct, kw_only=True):
     operators: tuple[str, ...] = ()
 
 
-class NetworkSpec(_Struct, kw_only=True):
+class NetworkSpec(_Struct, frozen=True, kw_only=True):
     """The network as the host knew it: registered name or `file.py:factory`, options and number of parameters."""
 
     name: str
@@ -82,7 +82,7 @@ class NetworkSpec(_Struct, kw_only=True):
     source: str = ""
 
 
-class CalibrationSpec(_Struct, kw_only=True):
+class CalibrationSpec(_Struct, frozen=True, kw_only=True):
     """What the INT8 ranges come from. `digest` is over the decoded pixels, in order."""
 
     digest: str
@@ -91,7 +91,7 @@ class CalibrationSpec(_Struct, kw_only=True):
     percentile: float | None = None
 
 
-class StepFigure(_Struct, kw_only=True):
+class StepFigure(_Struct, frozen=True, kw_only=True):
     """One step of the build judged on the evaluation data, image by image against the FP32 network.
 
     `correct` and `count` are images; `agreement` is the share with the same top-1 as the FP32 network;
@@ -108,7 +108,7 @@ class StepFigure(_Struct, kw_only=True):
     max_error: float
 
 
-class BudgetSpec(_Struct, kw_only=True):
+class BudgetSpec(_Struct, frozen=True, kw_only=True):
     """What a build may lose: accuracy, mean recall and a class's recall in points (0.5 is half a percent),
     agreement as a share."""
 
@@ -118,7 +118,7 @@ class BudgetSpec(_Struct, kw_only=True):
     agreement: float = 0.97
 
 
-class GateSpec(_Struct, kw_only=True):
+class GateSpec(_Struct, frozen=True, kw_only=True):
     """The verdict on the bundle's graph and the figures it rests on."""
 
     verdict: Verdict
@@ -133,11 +133,11 @@ class GateSpec(_Struct, kw_only=True):
     over_budget_allowed: bool = False
 
 
-class GoldenSpec(_Struct, kw_only=True):
+class GoldenSpec(_Struct, frozen=True, kw_only=True):
     """Inputs with known answers that come with the bundle: `count` of them, as members.
 
-    `inputs` maps an input's name to the member with an array (count, C, H, W); `reference` and `expected` map an output's
-    name to the FP32 network's and the deployed graph's arrays. `tolerance` bounds max|a-b| / max(1, max|ref|) of an
+    `inputs` maps an input's name to the member with an array (count, C, H, W); `reference` and `expected` map an
+    output's name to the FP32 network's and the deployed graph's arrays. `tolerance` bounds max|a-b| / max(1, max|ref|) of an
     engine against `expected`.
     """
 
@@ -149,7 +149,7 @@ class GoldenSpec(_Struct, kw_only=True):
     synthetic: bool = True
 
 
-class PluginSpec(_Struct, kw_only=True):
+class PluginSpec(_Struct, frozen=True, kw_only=True):
     """An operator of domain `edgefer` that the graph uses and that a plugin may take over."""
 
     name: str
@@ -158,7 +158,7 @@ class PluginSpec(_Struct, kw_only=True):
     count: int
 
 
-class Provenance(_Struct, kw_only=True):
+class Provenance(_Struct, frozen=True, kw_only=True):
     """Who made the bundle: versions of the tools, digests of the sources, the command, the time (UTC, ISO 8601)."""
 
     created: str
@@ -168,14 +168,14 @@ class Provenance(_Struct, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-class Member(_Struct, kw_only=True):
+class Member(_Struct, frozen=True, kw_only=True):
     """Size in bytes and SHA-256 (hex) of one member of the bundle."""
 
     size: int
     sha256: str
 
 
-class Manifest(_Struct, kw_only=True):
+class Manifest(_Struct, frozen=True, kw_only=True):
     """The whole manifest. `labels` is in the order of the logits; `temperature` divides them before the softmax."""
 
     schema: int = SCHEMA_VERSION

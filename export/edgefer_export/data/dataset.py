@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the host half: labelled images by role, read lazily, with a digest of the pixels."""
+"""What a data set is to the rest of the host half: labelled images by role, read lazily, with a pixel digest."""
 
 from __future__ import annotations
 
