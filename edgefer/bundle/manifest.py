@@ -137,8 +137,8 @@ class GoldenSpec(_Struct, frozen=True, kw_only=True):
     """Inputs with known answers that come with the bundle: `count` of them, as members.
 
     `inputs` maps an input's name to the member with an array (count, C, H, W); `reference` and `expected` map an
-    output's name to the FP32 network's and the deployed graph's arrays. `tolerance` bounds max|a-b| / max(1, max|ref|) of an
-    engine against `expected`.
+    output's name to the arrays of the FP32 network and of the deployed graph. `tolerance` bounds
+    max|a-b| / max(1, max|ref|) of an engine against `expected`.
     """
 
     count: int
