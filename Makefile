@@ -1,0 +1,61 @@
+# Everything a stranger needs: `make demo` and `make test`. Both use the virtual environment in $(VENV).
+
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.edgefer-installed
+RTX_STAMP := $(VENV)/.edgefer-rtx
+DEMO ?= demo-output
+PYTHONS ?= python3.10 python3.11 python3.12
+PYTEST_WORKERS ?= 2
+
+.PHONY: demo test test-slow test-pythons bench bench-synthetic lint docs clean rtx install
+
+install: $(STAMP)
+
+# pip's own settings (index, find-links, proxy) are honoured: nothing here overrides them.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --upgrade "pip>=24.1"
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable ".[export,cpu,vision,test]"
+	touch $@
+
+# TensorRT-RTX exists as a wheel for x86-64 Linux only; elsewhere the step says so and goes on.
+rtx: $(RTX_STAMP)
+
+$(RTX_STAMP): $(STAMP)
+	$(PY) -m edgefer_export.demo.rtx_wheel --constraint constraints.txt
+	touch $@
+
+demo: $(RTX_STAMP)
+	$(PY) -m edgefer_export.demo --output $(DEMO)
+
+lint: $(STAMP)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy edgefer export/edgefer_export
+
+test: lint $(RTX_STAMP)
+	$(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile -m "not slow" --benchmark-disable \
+	    --cov --cov-report=term --durations=15 tests
+
+test-slow: $(RTX_STAMP)
+	$(PY) -m pytest -m slow --benchmark-disable tests
+
+# The device half and the portable ONNX under every interpreter found; PyTorch is left out unless TORCH=1, because only
+# some of its versions have a CPU wheel for each interpreter.
+test-pythons:
+	$(PYTHON) tests/pythons.py $(if $(TORCH),--torch) $(PYTHONS)
+
+bench: $(STAMP)
+	$(PY) -m pytest benchmarks --benchmark-only --benchmark-json=bench-output.json -q
+	$(PY) -m benchmarks.table bench-output.json
+
+bench-synthetic: $(STAMP)
+	$(PY) benchmarks/synthetic_study.py
+
+docs: $(STAMP)
+	$(PY) -m edgefer.cli.reference
+
+clean:
+	rm -rf $(VENV) $(DEMO) bench-output.json .pytest_cache .mypy_cache .ruff_cache
