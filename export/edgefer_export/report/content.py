@@ -1,0 +1,150 @@
+"""What a build report says, as a typed schema. report.json is this; report.html shows it and nothing else.
+
+Inside, times are seconds, shares lie between 0 and 1 and sizes are bytes; the page states the unit it shows them in.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from edgefer.bundle.manifest import BudgetSpec, InputSpec, NetworkSpec, Precision, StepFigure, Verdict
+
+REPORT_SCHEMA = 1
+
+
+class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Immutable and closed against unknown fields, as in the manifest."""
+
+
+class StepReport(_Struct, frozen=True, kw_only=True):
+    """One step of the build and how well its graph still recognises.
+
+    `confusion[t][p]` counts images of class t that were taken for class p; `recalls` is by class, None for a class
+    without images. `bytes` is the size of the step's graph on disk.
+    """
+
+    figure: StepFigure
+    seconds: float | None = None
+    bytes: int | None = None
+    recalls: tuple[float | None, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class BudgetCheck(_Struct, frozen=True, kw_only=True):
+    """One line of the budget: the loss (or the agreement) of the deployed graph against the FP32 network.
+
+    `value`, `low`, `high` (the paired 95 % interval) and `limit` are in `unit`: `points` (percentage points lost,
+    negative for a gain) or `share`.
+    """
+
+    measure: str
+    unit: str
+    value: float
+    low: float
+    high: float
+    limit: float
+    verdict: Verdict
+    note: str = ""
+
+
+class TensorRange(_Struct, frozen=True, kw_only=True):
+    """What calibration saw of one tensor, and the symmetric range ±`limit` that it was given."""
+
+    name: str
+    low: float
+    high: float
+    limit: float
+
+
+class CalibrationReport(_Struct, frozen=True, kw_only=True):
+    """Where the INT8 ranges come from. `digest` is over the decoded pixels."""
+
+    source: str
+    digest: str
+    count: int
+    method: str
+    percentile: float | None = None
+    ranges: tuple[TensorRange, ...] = ()
+
+
+class EvaluationReport(_Struct, frozen=True, kw_only=True):
+    """The data that the verdict rests on; `class_counts` is in the order of the labels."""
+
+    source: str
+    digest: str
+    count: int
+    class_counts: tuple[int, ...] = ()
+
+
+class GraphLayer(_Struct, frozen=True, kw_only=True):
+    """One node of the deployed ONNX graph and the precision that it computes in (`int8`, `fp16` or `fp32`)."""
+
+    name: str
+    op: str
+    precision: str
+
+
+class EngineSummary(_Struct, frozen=True, kw_only=True):
+    """The compiled engine: what TensorRT made of the graph. `layers` counts layers by precision."""
+
+    flavour: str
+    version: str
+    target: str = ""
+    layers: dict[str, int] = {}
+    layer_count: int = 0
+    reformats: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    cached: bool = False
+    path: str = ""
+    trtexec: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class Report(_Struct, frozen=True, kw_only=True):
+    """All that a build has to say.
+
+    `sizes` (bytes) and `seconds` are by stage, in the order in which the page shows them; `digests` are SHA-256 in
+    hex; `environment` maps a tool to its version.
+    """
+
+    schema: int = REPORT_SCHEMA
+    title: str
+    verdict: Verdict
+    reason: str
+    created: str
+    command: tuple[str, ...] = ()
+    network: NetworkSpec
+    precision: Precision
+    labels: tuple[str, ...]
+    inputs: tuple[InputSpec, ...]
+    budget: BudgetSpec = BudgetSpec()
+    checks: tuple[BudgetCheck, ...] = ()
+    blamed_step: str | None = None
+    images_to_decide: int | None = None
+    over_budget_allowed: bool = False
+    steps: tuple[StepReport, ...] = ()
+    calibration: CalibrationReport | None = None
+    evaluation: EvaluationReport | None = None
+    layers: tuple[GraphLayer, ...] = ()
+    engine: EngineSummary | None = None
+    sizes: dict[str, int] = {}
+    seconds: dict[str, float] = {}
+    digests: dict[str, str] = {}
+    environment: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+
+
+def to_json(report: Report) -> bytes:
+    """The report as indented JSON, which `from_json` reads back to an equal report."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+
+
+def from_json(data: bytes) -> Report:
+    """Read what `to_json` wrote.
+
+    Raises:
+        msgspec.ValidationError: the data is JSON, but not a report.
+    """
+    return msgspec.json.decode(data, type=Report)

@@ -1,0 +1,273 @@
+"""What `edgefer build-engine` is asked to do: one field per flag, the same names in the TOML file and in Python."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from edgefer.bundle.manifest import BudgetSpec, Precision
+from edgefer.errors import UsageError
+from edgefer_export.network_argument import classify
+from edgefer_export.spec_fields import convert, read_toml
+
+Method = Literal["max", "entropy", "percentile"]
+FlavourChoice = Literal["auto", "tensorrt", "tensorrt_rtx", "none"]
+Band = Literal["nir", "lwir"]
+
+DEFAULT_PERCENTILE = 99.99
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSpec:
+    """Everything that decides what a build makes. Constructing one checks that its fields can stand together.
+
+    Attributes:
+        network: a registered name, `FILE.py:FACTORY`, or a bundle to recompile for this machine.
+        output: the bundle to write; None only when `network` is a bundle.
+        weights: a checkpoint to load into the network.
+        calibration: data that the INT8 ranges come from: a folder or `synthetic:COUNT:SEED[:lwir|nir]`.
+        evaluation: labelled data that the verdict rests on; it may share no image with `calibration`.
+        precision: None means `int8` when `calibration` is given and `fp32` otherwise; see `target_precision`.
+        layout: the layout of both folders; None lets the data be looked at.
+        inputs: (C, H, W) by input name, for a `FILE.py:FACTORY` that does not say itself.
+        options: options of the network, as written.
+        labels: class names in the order of the logits; None takes those of the network, then of the data.
+        band: the band of the infrared images.
+        batches: batch sizes, each of which gets a profile of its own.
+        exclude: regular expressions; a node whose name one of them finds stays out of quantisation.
+        budget: what the build may lose.
+        strict: treat an undecided verdict as a failed one (exit 4).
+        allow_over_budget: write the bundle even when the verdict is `fail`; it is marked.
+        flavour: which TensorRT compiles the engine; `none` leaves that step out.
+        engine_out: where to copy the compiled plan.
+        print_trtexec: print the equivalent trtexec line.
+        golden_from_data: take the golden inputs from `evaluation` and not from synthetic images.
+        method, percentile: how a range follows from what was seen; `percentile` goes with `method="percentile"` alone.
+        seed: of everything drawn at random.
+        report: folder of the report; None puts it beside the bundle, see `report_folder`.
+        cache: folder of compiled engines; None is the user's cache folder.
+        command: the exact command, for the report and the manifest.
+
+    Raises:
+        UsageError: two fields contradict each other, or one is out of range.
+    """
+
+    network: str
+    output: Path | None = None
+    weights: Path | None = None
+    calibration: str | None = None
+    evaluation: str | None = None
+    precision: Precision | None = None
+    layout: str | None = None
+    inputs: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] | None = None
+    band: Band | None = None
+    batches: tuple[int, ...] = (1,)
+    exclude: tuple[str, ...] = ()
+    budget: BudgetSpec = field(default_factory=BudgetSpec)
+    strict: bool = False
+    allow_over_budget: bool = False
+    flavour: FlavourChoice = "auto"
+    engine_out: Path | None = None
+    print_trtexec: bool = False
+    golden_from_data: bool = False
+    method: Method = "max"
+    percentile: float | None = None
+    seed: int = 0
+    report: Path | None = None
+    cache: Path | None = None
+    command: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        kind = classify(self.network)
+        _check_ranges(self)
+        if self.flavour == "none" and (self.engine_out is not None or self.print_trtexec):
+            raise UsageError("`--engine-out` and `--print-trtexec` need an engine, but `--flavour none` builds none.")
+        if kind == "bundle":
+            _check_recompilation(self)
+        else:
+            _check_build(self)
+
+    @property
+    def recompiles(self) -> bool:
+        """Whether `network` is a bundle, of which only the engine is built again."""
+        return classify(self.network) == "bundle"
+
+    @property
+    def target_precision(self) -> Precision:
+        """The precision to build: as asked for, else `int8` with calibration data and `fp32` without."""
+        if self.precision is not None:
+            return self.precision
+        return "fp32" if self.calibration is None else "int8"
+
+    @property
+    def quantises(self) -> bool:
+        """Whether the graph gets Q/DQ nodes."""
+        return self.target_precision.startswith("int8")
+
+    @property
+    def percentile_value(self) -> float | None:
+        """The percentile to use with `method="percentile"`; None with the other methods."""
+        if self.method != "percentile":
+            return None
+        return DEFAULT_PERCENTILE if self.percentile is None else self.percentile
+
+    @property
+    def report_folder(self) -> Path:
+        """Where report.html and report.json go: as asked for, else `NAME-report` beside the bundle."""
+        if self.report is not None:
+            return self.report
+        if self.output is None:
+            raise UsageError("There is no folder for a report: neither `--report` nor `--output` is given.")
+        return self.output.with_name(f"{self.output.stem}-report")
+
+    def unused(self) -> tuple[str, ...]:
+        """Sentences about fields that this build does not use, so that nothing given is dropped silently.
+
+        They are not errors: a specification file with calibration data may well be built with `--precision fp32`.
+        """
+        if self.quantises or self.recompiles:
+            return ()
+        given = {
+            "calibration": self.calibration is not None,
+            "exclude": bool(self.exclude),
+            "method": self.method != "max",
+        }
+        return tuple(
+            f"`{name}` is not used: {self.target_precision} does not quantise." for name in given if given[name]
+        )
+
+    def check_files(self) -> None:
+        """Refuse paths that cannot work before any long step starts.
+
+        Raises:
+            UsageError: an input file is missing, or the folder of an output does not exist.
+        """
+        if self.weights is not None and not self.weights.is_file():
+            raise UsageError(f"The checkpoint {self.weights} is not a file.", hint="Check --weights.")
+        for flag, path in (("--output", self.output), ("--engine-out", self.engine_out)):
+            if path is None:
+                continue
+            if path.is_dir():
+                raise UsageError(f"{flag} names the folder {path}; a file is expected.")
+            if not path.parent.is_dir():
+                raise UsageError(
+                    f"{flag} {path} is in a folder that does not exist.", hint=f"Create it: mkdir -p {path.parent}"
+                )
+        if self.report is not None and self.report.exists() and not self.report.is_dir():
+            raise UsageError(f"--report {self.report} is a file; a folder is expected.")
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any], *, command: tuple[str, ...] = ()) -> BuildSpec:
+        """A specification from fields named as the flags are, values as text or as TOML has them.
+
+        Raises:
+            UsageError: a field is unknown, of the wrong type or missing.
+        """
+        converted = convert(fields)
+        if "network" not in converted:
+            raise UsageError(
+                "No network is given.", hint="Name one on the command line or as `network` in the specification."
+            )
+        return cls(**converted, command=command)
+
+    @classmethod
+    def from_toml(
+        cls, path: str | Path, overrides: Mapping[str, Any] | None = None, *, command: tuple[str, ...] = ()
+    ) -> BuildSpec:
+        """A specification from a TOML file whose keys are the names of the flags; `overrides` (the flags) win.
+
+        Tables (`option`, `input`, `budget`) are merged key by key, everything else is replaced. Paths are taken as on
+        the command line: relative to the working folder.
+
+        Raises:
+            UsageError: the file is missing, is not TOML, or a field is unknown or wrong.
+        """
+        return cls.from_fields(read_toml(Path(path), overrides or {}), command=command)
+
+
+def _check_ranges(spec: BuildSpec) -> None:
+    if not spec.batches or min(spec.batches) < 1:
+        raise UsageError(f"`--batch` takes whole numbers from 1, not {list(spec.batches)}.")
+    if len(set(spec.batches)) != len(spec.batches):
+        raise UsageError(f"`--batch` names a size twice: {list(spec.batches)}.")
+    for name, shape in spec.inputs.items():
+        if len(shape) != 3 or min(shape) < 1:
+            raise UsageError(f"The shape of input `{name}` is CxHxW with whole numbers from 1, not {shape}.")
+    for pattern in spec.exclude:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise UsageError(f"`--exclude {pattern}` is not a regular expression: {error}.") from error
+    if spec.percentile is not None:
+        if spec.method != "percentile":
+            raise UsageError(f"`--percentile` goes with `--method percentile`, not with `--method {spec.method}`.")
+        if not 50.0 < spec.percentile <= 100.0:
+            raise UsageError(f"`--percentile` lies above 50 and is at most 100, not {spec.percentile:g}.")
+    budget = spec.budget
+    if min(budget.accuracy, budget.recall, budget.class_recall) < 0:
+        raise UsageError("A budget in points cannot be negative.", hint="accuracy=0.5 means half a percentage point.")
+    if not 0.0 <= budget.agreement <= 1.0:
+        raise UsageError(f"The budget for agreement is a share between 0 and 1, not {budget.agreement:g}.")
+    if not 0 <= spec.seed < 2**32:
+        raise UsageError(f"`--seed` is a whole number from 0 to {2**32 - 1}, not {spec.seed}.")
+
+
+def _check_build(spec: BuildSpec) -> None:
+    if spec.output is None:
+        raise UsageError("No file is named for the bundle.", hint="Add -o NAME.edgefer.")
+    if spec.quantises:
+        missing = [f"--{name}" for name in ("calibration", "evaluation") if getattr(spec, name) is None]
+        if missing:
+            raise UsageError(
+                f"{spec.target_precision} needs {' and '.join(missing)}: ranges and verdict come from data.",
+                hint="Give both, from different images; --precision fp32 or fp16 builds without calibration data.",
+            )
+        if spec.calibration == spec.evaluation:
+            raise UsageError(
+                f"Calibration and evaluation are the same data ({spec.evaluation}); the verdict needs unseen images.",
+                hint="Split the folder, or take another seed of synthetic pairs.",
+            )
+    if spec.golden_from_data and spec.evaluation is None:
+        raise UsageError("`--golden-from-data` takes images from `--evaluation`, which is not given.")
+
+
+# What a bundle already holds and a recompilation therefore cannot change.
+_FIXED_IN_A_BUNDLE = (
+    ("weights", "--weights"),
+    ("calibration", "--calibration"),
+    ("evaluation", "--evaluation"),
+    ("precision", "--precision"),
+    ("layout", "--layout"),
+    ("inputs", "--input"),
+    ("options", "--option"),
+    ("labels", "--labels"),
+    ("band", "--band"),
+    ("exclude", "--exclude"),
+    ("strict", "--strict"),
+    ("allow_over_budget", "--allow-over-budget"),
+    ("golden_from_data", "--golden-from-data"),
+    ("percentile", "--percentile"),
+    ("report", "--report"),
+)
+
+
+def _check_recompilation(spec: BuildSpec) -> None:
+    given = [flag for name, flag in _FIXED_IN_A_BUNDLE if getattr(spec, name)]
+    if spec.batches != (1,):
+        given.append("--batch")
+    if spec.budget != BudgetSpec():
+        given.append("--budget")
+    if spec.method != "max":
+        given.append("--method")
+    if given:
+        raise UsageError(
+            f"{spec.network} is a bundle: its graph is only compiled again, so {', '.join(given)} cannot apply.",
+            hint="Leave them out, or build from the network that the bundle came from.",
+        )
+    if spec.flavour == "none":
+        raise UsageError(f"{spec.network} is a bundle and `--flavour none` compiles nothing: there is nothing to do.")

@@ -1,0 +1,237 @@
+"""Reading the fields of a `BuildSpec` from text: the values of the flags and those of the TOML file alike."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from edgefer.bundle.manifest import BudgetSpec, Precision
+from edgefer.errors import UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+# Tables in which a flag replaces one key and leaves the others as the file has them.
+MERGED = ("input", "option", "budget")
+
+
+def read_toml(path: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a TOML file with `overrides` (the flags) put over them, keys with hyphens.
+
+    Raises:
+        UsageError: the file is missing or is not TOML.
+    """
+    try:
+        with path.open("rb") as stream:
+            raw = tomllib.load(stream)
+    except FileNotFoundError as error:
+        raise UsageError(f"The specification {path} does not exist.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The specification {path} cannot be read: {error}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"The specification {path} is not TOML: {error}.") from error
+    fields = {key.replace("_", "-"): value for key, value in raw.items()}
+    for key, value in overrides.items():
+        name = key.replace("_", "-")
+        if name in MERGED and name in fields:
+            fields[name] = _TABLES[name](name, fields[name]) | _TABLES[name](name, value)
+        else:
+            fields[name] = value
+    return fields
+
+
+def convert(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields named as flags, with values as text or TOML, to the keyword arguments of `BuildSpec`.
+
+    Raises:
+        UsageError: an unknown field (the nearest known one is suggested), or a value that cannot be read.
+    """
+    converted: dict[str, Any] = {}
+    for key, value in fields.items():
+        name = key.replace("_", "-")
+        if name not in _FIELDS:
+            near = difflib.get_close_matches(name, _FIELDS, n=1)
+            raise UsageError(
+                f"The specification has no field `{key}`.",
+                hint=f"Did you mean `{near[0]}`?" if near else f"Fields: {', '.join(sorted(_FIELDS))}.",
+            )
+        target, reader = _FIELDS[name]
+        converted[target] = reader(name, value)
+    return converted
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, str) and value:
+        return value
+    raise _wrong(name, value, "a text that is not empty")
+
+
+def _path(name: str, value: Any) -> Path:
+    if isinstance(value, Path):
+        return value
+    return Path(_text(name, value)).expanduser()
+
+
+def _flag(name: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise _wrong(name, value, "true or false")
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        if isinstance(value, int | str) and not isinstance(value, bool):
+            return int(value)
+    except ValueError:
+        pass
+    raise _wrong(name, value, "a whole number")
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        if isinstance(value, int | float | str) and not isinstance(value, bool):
+            return float(value)
+    except ValueError:
+        pass
+    raise _wrong(name, value, "a number")
+
+
+def _choice(*known: str) -> Callable[[str, Any], str]:
+    def read(name: str, value: Any) -> str:
+        if value in known:
+            return str(value)
+        raise _wrong(name, value, f"one of {', '.join(known)}")
+
+    return read
+
+
+def _wholes(name: str, value: Any) -> tuple[int, ...]:
+    values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return tuple(_whole(name, each) for each in values)
+
+
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return tuple(_text(name, each) for each in values)
+
+
+def _labels(name: str, value: Any) -> tuple[str, ...]:
+    labels = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else _texts(name, value)
+    if len(labels) < 2 or len(set(labels)) != len(labels) or not all(labels):
+        raise _wrong(name, value, "two or more different class names, separated by commas")
+    return labels
+
+
+def _pairs(name: str, value: Any, form: str) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    pairs: dict[str, Any] = {}
+    for item in _texts(name, value):
+        key, equals, text = item.partition("=")
+        if not (key and equals and text):
+            raise _wrong(name, item, form)
+        if key in pairs:
+            raise UsageError(f"`--{name}` gives `{key}` twice.")
+        pairs[key] = text
+    return pairs
+
+
+def _options(name: str, value: Any) -> dict[str, str]:
+    pairs = _pairs(name, value, "KEY=VALUE")
+    for key, each in pairs.items():
+        if not isinstance(each, str | int | float | bool):
+            raise _wrong(f"{name}.{key}", each, "a text, a number, true or false")
+    return {key: str(each).lower() if isinstance(each, bool) else str(each) for key, each in pairs.items()}
+
+
+def _inputs(name: str, value: Any) -> dict[str, tuple[int, int, int]]:
+    return {key: _shape(f"{name} {key}", each) for key, each in _pairs(name, value, "NAME=CxHxW").items()}
+
+
+def _shape(name: str, value: Any) -> tuple[int, int, int]:
+    if isinstance(value, str) and re.fullmatch(r"\d+[x×]\d+[x×]\d+", value):
+        value = [int(part) for part in re.split("[x×]", value)]
+    if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 3:
+        channels, height, width = (_whole(name, each) for each in value)
+        return channels, height, width
+    raise _wrong(name, value, "CxHxW, such as 3x224x224")
+
+
+_BUDGET_KEYS = ("accuracy", "recall", "class", "agreement")
+
+
+def _budget_table(name: str, value: Any) -> dict[str, float]:
+    items = [part for part in value.split(",") if part] if isinstance(value, str) else value
+    table = _pairs(name, items, "KEY=NUMBER, such as accuracy=0.5")
+    for key in table:
+        if key not in _BUDGET_KEYS:
+            near = difflib.get_close_matches(key, _BUDGET_KEYS, n=1)
+            raise UsageError(
+                f"The budget has no `{key}`.",
+                hint=f"Did you mean `{near[0]}`?" if near else f"It has {', '.join(_BUDGET_KEYS)}.",
+            )
+    return {key: _number(f"{name} {key}", each) for key, each in table.items()}
+
+
+def _budget(name: str, value: Any) -> BudgetSpec:
+    if isinstance(value, BudgetSpec):
+        return value
+    table = _budget_table(name, value)
+    default = BudgetSpec()
+    return BudgetSpec(
+        accuracy=table.get("accuracy", default.accuracy),
+        recall=table.get("recall", default.recall),
+        class_recall=table.get("class", default.class_recall),
+        agreement=table.get("agreement", default.agreement),
+    )
+
+
+def _wrong(name: str, value: Any, expected: str) -> UsageError:
+    return UsageError(f"`{name}` is {value!r}; expected {expected}.")
+
+
+_TABLES: dict[str, Callable[[str, Any], dict[str, Any]]] = {
+    "input": _inputs,
+    "option": _options,
+    "budget": _budget_table,
+}
+
+# Name of the flag (and TOML key) -> field of BuildSpec and how its value is read.
+_FIELDS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
+    "network": ("network", _text),
+    "weights": ("weights", _path),
+    "calibration": ("calibration", _text),
+    "evaluation": ("evaluation", _text),
+    "precision": ("precision", _choice(*get_args(Precision))),
+    "layout": ("layout", _text),
+    "input": ("inputs", _inputs),
+    "option": ("options", _options),
+    "labels": ("labels", _labels),
+    "band": ("band", _choice("nir", "lwir")),
+    "batch": ("batches", _wholes),
+    "exclude": ("exclude", _texts),
+    "budget": ("budget", _budget),
+    "strict": ("strict", _flag),
+    "allow-over-budget": ("allow_over_budget", _flag),
+    "flavour": ("flavour", _choice("auto", "tensorrt", "tensorrt_rtx", "none")),
+    "engine-out": ("engine_out", _path),
+    "print-trtexec": ("print_trtexec", _flag),
+    "output": ("output", _path),
+    "golden-from-data": ("golden_from_data", _flag),
+    "method": ("method", _choice("max", "entropy", "percentile")),
+    "percentile": ("percentile", _number),
+    "seed": ("seed", _whole),
+    "report": ("report", _path),
+    "cache": ("cache", _path),
+}
+
+
+def field_names() -> tuple[str, ...]:
+    """The fields of the TOML file, which are the flags of `edgefer build-engine` without their hyphens in front."""
+    return tuple(_FIELDS)
