@@ -1,0 +1,12 @@
+"""The settings of the demonstration: small enough for two cores and a few minutes, on people that never repeat."""
+
+from __future__ import annotations
+
+# Every seed has people of its own, so that nobody seen in training is calibrated or judged on.
+TRAINING = (
+    *("viri-fusion", "--option", "width=0.25", "--option", "size=64"),
+    *("--data", "synthetic:6000:1", "--minutes", "1.9"),
+)
+CALIBRATION = "synthetic:256:2"
+EVALUATION = "synthetic:2000:3"
+PAIR = "synthetic:4:5"
