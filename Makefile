@@ -44,8 +44,8 @@ test-slow: $(RTX_STAMP)
 
 # The device half and the portable ONNX under every interpreter found; PyTorch is left out unless TORCH=1, because only
 # some of its versions have a CPU wheel for each interpreter.
-test-pythons:
-	$(PYTHON) tests/pythons.py $(if $(TORCH),--torch) $(PYTHONS)
+test-pythons: $(STAMP)
+	$(PY) tests/pythons.py $(if $(TORCH),--torch) $(PYTHONS)
 
 bench: $(STAMP)
 	$(PY) -m pytest benchmarks --benchmark-only --benchmark-json=bench-output.json -q

@@ -7,11 +7,16 @@ tests that need it skip themselves, and what is left is the device half and the 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
 
@@ -63,6 +68,16 @@ def run(interpreter: str, with_torch: bool) -> int:
     return 0
 
 
+def find(interpreter: str) -> str | None:
+    """The path of an interpreter that answers: on the path, or among pyenv's, whose shims answer for one only."""
+    found = shutil.which(interpreter)
+    if found is not None and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0:
+        return found
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    installed = sorted(versions.glob(f"*/bin/{Path(interpreter).name}"))
+    return str(installed[-1]) if installed else None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--torch", action="store_true")
@@ -70,9 +85,8 @@ def main() -> int:
     arguments = parser.parse_args()
     results: dict[str, str] = {}
     for interpreter in arguments.interpreters:
-        # A version manager may leave a command on the path that only says that its version is not installed.
-        found = shutil.which(interpreter)
-        if found is None or subprocess.run([found, "--version"], capture_output=True, check=False).returncode != 0:
+        found = find(interpreter)
+        if found is None:
             results[interpreter] = "not found"
             continue
         code = run(found, arguments.torch)

@@ -16,8 +16,8 @@ REQUIREMENT = "tensorrt_rtx>=1.7"
 
 NOTICE = f"""\
 TensorRT-RTX ({REQUIREMENT}) is NVIDIA's proprietary package, under NVIDIA's own licence terms. edgefer uses it to
-compile engines on this machine's CPU, which shows that a real TensorRT parser and builder take the graph. The engines are
-built and not run here, and they are not for a Jetson. Set EDGEFER_NO_RTX=1 to leave it out.
+compile engines on this machine's CPU, which shows that a real TensorRT parser and builder take the graph. The engines
+are built and not run here, and they are not for a Jetson. Set EDGEFER_NO_RTX=1 to leave it out.
 Installing it now (about 100 MB)."""
 
 

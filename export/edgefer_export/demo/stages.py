@@ -41,7 +41,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a stage said (`answer`, the object from `--json`), how long it took in seconds, and whether it was reused."""
+    """What a stage said (`answer`, the object from `--json`), how many seconds it took, whether it was reused."""
 
     answer: dict[str, Any]
     seconds: float
