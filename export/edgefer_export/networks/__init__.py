@@ -1,1 +1,1 @@
-
+"""The networks that edgefer knows, and the user's own."""

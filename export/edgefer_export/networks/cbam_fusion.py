@@ -1,0 +1,58 @@
+"""Early fusion: one ResNet-18 with CBAM in every block over visible and infrared stacked to four channels.
+
+CBAM after Woo et al., ECCV 2018 (reduction 16, kernel 7), in each block after the second batch norm and before the
+addition. The two images must be registered to each other.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from edgefer.bundle.manifest import InputSpec
+from edgefer_export.networks.attention import CbamAttention
+from edgefer_export.networks.family import COMMON_OPTIONS, Band, ImageNetNorm, NetworkFamily, image_input
+from edgefer_export.networks.options import Settings
+from edgefer_export.networks.resnet import ResNet18Trunk
+
+
+class CbamEarlyFusion(nn.Module):
+    """`cbam-early-fusion`: visible (N, 3, H, W) and infrared (N, 1, H, W) to logits (N, classes)."""
+
+    loss = "ce_on_logits"
+
+    def __init__(self, trunk: ResNet18Trunk, classes: int, *, norms: tuple[nn.Module, nn.Module]) -> None:
+        super().__init__()
+        self.norm_visible, self.norm_infrared = norms
+        self.trunk = trunk
+        self.fc = nn.Linear(trunk.out_channels, classes)
+
+    def forward(self, visible: torch.Tensor, infrared: torch.Tensor) -> torch.Tensor:
+        stacked = torch.cat((self.norm_visible(visible), self.norm_infrared(infrared)), dim=1)
+        logits: torch.Tensor = self.fc(self.trunk(stacked).mean(dim=(2, 3)))
+        return logits
+
+
+def _build(settings: Settings) -> nn.Module:
+    trunk = ResNet18Trunk(4, settings.number("width"), attention=CbamAttention)
+    imagenet = settings.text("norm") == "imagenet"
+    norms = (ImageNetNorm(3), ImageNetNorm(1)) if imagenet else (nn.Identity(), nn.Identity())
+    return CbamEarlyFusion(trunk, settings.integer("classes"), norms=norms)
+
+
+def _inputs(settings: Settings, band: Band) -> tuple[InputSpec, ...]:
+    size = settings.integer("size")
+    return (image_input("visible", "visible", 3, size), image_input("infrared", "infrared", 1, size, band))
+
+
+FAMILIES = (
+    NetworkFamily(
+        name="cbam-early-fusion",
+        summary="ResNet-18 with CBAM in every block over visible and infrared stacked to 4 channels",
+        paper="Woo et al. 2018, CBAM, ECCV; He et al. 2016, ResNet, CVPR",
+        graph_role="fused",
+        options=COMMON_OPTIONS,
+        build=_build,
+        inputs=_inputs,
+    ),
+)

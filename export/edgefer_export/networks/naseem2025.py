@@ -1,0 +1,212 @@
+"""Visible, infrared and fused networks of Naseem et al. 2025: ResNet-18 with a gate on the pooled vector.
+
+"Facial expression recognition using visible and infrared images", PeerJ Computer Science 11:e2676, DOI
+10.7717/peerj-cs.2676. The fusion is of feature vectors, not of pixels. The published networks end in a softmax and are
+trained with cross-entropy on its result; these give logits, and `loss` says which of the two a training should use.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from edgefer.bundle.manifest import InputSpec
+from edgefer_export.networks.attention import GatedFusion, GatedPool
+from edgefer_export.networks.family import (
+    COMMON_OPTIONS,
+    Band,
+    ImageNetNorm,
+    NetworkFamily,
+    image_input,
+    present_input,
+)
+from edgefer_export.networks.options import Option, Settings
+from edgefer_export.networks.resnet import ResNet18Trunk, scaled
+
+_HIDDEN = 256
+_PAPER = "Naseem et al. 2025, PeerJ Computer Science 11:e2676, DOI 10.7717/peerj-cs.2676"
+
+_LOSS = Option(
+    "loss",
+    "ce_on_logits",
+    "what a training minimises: cross-entropy on the logits, or on the softmax as the paper ran it",
+    choices=("ce_on_logits", "ce_on_softmax"),
+)
+_INFRARED_CHANNELS = Option(
+    "infrared_channels", "3", "channels of the infrared input: 1 grey, or 3 (grey replicated)", choices=("1", "3")
+)
+
+
+def _gate(default: str) -> Option:
+    meaning = "what the gate looks at: the pooled vector (linear) or its square"
+    return Option("gate", default, meaning, choices=("linear", "square"))
+
+
+class SingleModality(nn.Module):
+    """One tower, its gate and a two-layer head: image (N, C, H, W) to logits (N, classes)."""
+
+    def __init__(self, trunk: ResNet18Trunk, head: nn.Module, *, square: bool, norm: nn.Module, loss: str) -> None:
+        super().__init__()
+        self.norm = norm
+        self.trunk = trunk
+        self.gate = GatedPool(trunk.out_channels, square=square)
+        self.head = head
+        self.loss = loss
+
+    def classify(self, image: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(self.gate(self.trunk(self.norm(image))))
+        return logits
+
+
+class VisibleNetwork(SingleModality):
+    """`viri-visible`."""
+
+    def forward(self, visible: torch.Tensor) -> torch.Tensor:
+        return self.classify(visible)
+
+
+class InfraredNetwork(SingleModality):
+    """`viri-infrared`."""
+
+    def forward(self, infrared: torch.Tensor) -> torch.Tensor:
+        return self.classify(infrared)
+
+
+class FusionNetwork(nn.Module):
+    """`viri-fusion`: two towers, their gated vectors side by side or interleaved, one head."""
+
+    def __init__(
+        self,
+        visible: ResNet18Trunk,
+        infrared: ResNet18Trunk,
+        fusion: GatedFusion,
+        head: nn.Module,
+        *,
+        norms: tuple[nn.Module, nn.Module],
+        loss: str,
+    ) -> None:
+        super().__init__()
+        self.norm_visible, self.norm_infrared = norms
+        self.visible = visible
+        self.infrared = infrared
+        self.fusion = fusion
+        self.head = head
+        self.loss = loss
+
+    def forward(
+        self, visible: torch.Tensor, infrared: torch.Tensor, present: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        visible = self.visible(self.norm_visible(visible))
+        infrared = self.infrared(self.norm_infrared(infrared))
+        logits: torch.Tensor = self.head(self.fusion(visible, infrared, present))
+        return logits
+
+
+def _build_visible(settings: Settings) -> nn.Module:
+    trunk = ResNet18Trunk(3, settings.number("width"))
+    hidden = scaled(_HIDDEN, settings.number("width"))
+    head = nn.Sequential(
+        nn.Dropout(0.4),
+        nn.Linear(trunk.out_channels, hidden),
+        nn.Dropout(0.4),
+        nn.Linear(hidden, settings.integer("classes")),
+    )
+    return VisibleNetwork(trunk, head, square=_square(settings), norm=_norm(settings, 3), loss=settings.text("loss"))
+
+
+def _build_infrared(settings: Settings) -> nn.Module:
+    channels = settings.integer("infrared_channels")
+    trunk = ResNet18Trunk(channels, settings.number("width"))
+    hidden = scaled(_HIDDEN, settings.number("width"))
+    head = nn.Sequential(
+        nn.Dropout(0.7),
+        nn.Linear(trunk.out_channels, hidden),
+        nn.ReLU(),
+        nn.BatchNorm1d(hidden),
+        nn.Dropout(0.8),
+        nn.Linear(hidden, settings.integer("classes")),
+    )
+    return InfraredNetwork(
+        trunk, head, square=_square(settings), norm=_norm(settings, channels), loss=settings.text("loss")
+    )
+
+
+def _build_fusion(settings: Settings) -> nn.Module:
+    channels = settings.integer("infrared_channels")
+    width = settings.number("width")
+    visible, infrared = ResNet18Trunk(3, width), ResNet18Trunk(channels, width)
+    fusion = GatedFusion(
+        visible.out_channels, square=_square(settings), interleave=settings.text("fusion") == "interleave"
+    )
+    hidden = scaled(_HIDDEN, width)
+    head = nn.Sequential(
+        nn.Dropout(0.2),
+        nn.Linear(2 * visible.out_channels, hidden),
+        nn.ReLU(),
+        nn.BatchNorm1d(hidden),
+        nn.Dropout(0.2),
+        nn.Linear(hidden, settings.integer("classes")),
+        nn.Dropout(0.2),
+    )
+    norms = (_norm(settings, 3), _norm(settings, channels))
+    return FusionNetwork(visible, infrared, fusion, head, norms=norms, loss=settings.text("loss"))
+
+
+def _square(settings: Settings) -> bool:
+    return settings.text("gate") == "square"
+
+
+def _norm(settings: Settings, channels: int) -> nn.Module:
+    return ImageNetNorm(channels) if settings.text("norm") == "imagenet" else nn.Identity()
+
+
+def _visible_input(settings: Settings, band: Band) -> tuple[InputSpec, ...]:
+    return (image_input("visible", "visible", 3, settings.integer("size")),)
+
+
+def _infrared_input(settings: Settings, band: Band) -> tuple[InputSpec, ...]:
+    channels = settings.integer("infrared_channels")
+    return (image_input("infrared", "infrared", channels, settings.integer("size"), band),)
+
+
+def _fusion_inputs(settings: Settings, band: Band) -> tuple[InputSpec, ...]:
+    mask = (present_input(),) if settings.flag("present") else ()
+    return (*_visible_input(settings, band), *_infrared_input(settings, band), *mask)
+
+
+FAMILIES = (
+    NetworkFamily(
+        name="viri-visible",
+        summary="ResNet-18 and a feature gate on the visible image",
+        paper=_PAPER,
+        graph_role="visible",
+        options=(*COMMON_OPTIONS, _gate("linear"), _LOSS),
+        build=_build_visible,
+        inputs=_visible_input,
+    ),
+    NetworkFamily(
+        name="viri-infrared",
+        summary="ResNet-18 and a feature gate on the infrared image",
+        paper=_PAPER,
+        graph_role="infrared",
+        options=(*COMMON_OPTIONS, _gate("square"), _INFRARED_CHANNELS, _LOSS),
+        build=_build_infrared,
+        inputs=_infrared_input,
+    ),
+    NetworkFamily(
+        name="viri-fusion",
+        summary="two ResNet-18 towers, visible and infrared, fused by their gated feature vectors",
+        paper=_PAPER,
+        graph_role="fused",
+        options=(
+            *COMMON_OPTIONS,
+            _gate("square"),
+            Option("fusion", "interleave", "order of the fused vector", choices=("interleave", "concat")),
+            _INFRARED_CHANNELS,
+            Option("present", "false", "a third input (N, 2) that masks a missing camera", kind="flag"),
+            _LOSS,
+        ),
+        build=_build_fusion,
+        inputs=_fusion_inputs,
+    ),
+)
