@@ -5,11 +5,17 @@ Inside, times are seconds, shares lie between 0 and 1 and sizes are bytes; the p
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
 import msgspec
 
 from edgefer.bundle.manifest import BudgetSpec, InputSpec, NetworkSpec, Precision, StepFigure, Verdict
 
 REPORT_SCHEMA = 1
+
+LayerPrecision = Literal["int8", "fp16", "fp32"]
 
 
 class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -17,15 +23,16 @@ class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StepReport(_Struct, frozen=True, kw_only=True):
-    """One step of the build and how well its graph still recognises.
+    """One step of the build and how well its graph still recognises; `step_report` derives the last three.
 
-    `confusion[t][p]` counts images of class t that were taken for class p; `recalls` is by class, None for a class
-    without images. `bytes` is the size of the step's graph on disk.
+    `bytes` is the size of the step's graph on disk. `confusion[t][p]` counts images of class t that were taken for
+    class p; `accuracy` and `recalls` are shares, the latter by class, None for a class without images.
     """
 
     figure: StepFigure
     seconds: float | None = None
     bytes: int | None = None
+    accuracy: float | None = None
     recalls: tuple[float | None, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
     notes: tuple[str, ...] = ()
@@ -34,17 +41,18 @@ class StepReport(_Struct, frozen=True, kw_only=True):
 class BudgetCheck(_Struct, frozen=True, kw_only=True):
     """One line of the budget: the loss (or the agreement) of the deployed graph against the FP32 network.
 
-    `value`, `low`, `high` (the paired 95 % interval) and `limit` are in `unit`: `points` (percentage points lost,
-    negative for a gain) or `share`.
+    `value`, `low` and `high` (the paired interval of `confidence`) and `limit` are in `unit`: `points` (percentage
+    points lost, negative for a gain) or `share`.
     """
 
     measure: str
-    unit: str
+    unit: Literal["points", "share"]
     value: float
     low: float
     high: float
     limit: float
     verdict: Verdict
+    confidence: float = 0.95
     note: str = ""
 
 
@@ -82,7 +90,7 @@ class GraphLayer(_Struct, frozen=True, kw_only=True):
 
     name: str
     op: str
-    precision: str
+    precision: LayerPrecision
 
 
 class EngineSummary(_Struct, frozen=True, kw_only=True):
@@ -106,7 +114,8 @@ class Report(_Struct, frozen=True, kw_only=True):
     """All that a build has to say.
 
     `sizes` (bytes) and `seconds` are by stage, in the order in which the page shows them; `digests` are SHA-256 in
-    hex; `environment` maps a tool to its version.
+    hex; `environment` maps a tool to its version. `layer_counts` is operator -> precision -> nodes, by `count_layers`.
+    The first of `steps` is the reference, the last one the graph that the bundle holds.
     """
 
     schema: int = REPORT_SCHEMA
@@ -128,12 +137,40 @@ class Report(_Struct, frozen=True, kw_only=True):
     calibration: CalibrationReport | None = None
     evaluation: EvaluationReport | None = None
     layers: tuple[GraphLayer, ...] = ()
+    layer_counts: dict[str, dict[str, int]] = {}
     engine: EngineSummary | None = None
     sizes: dict[str, int] = {}
     seconds: dict[str, float] = {}
     digests: dict[str, str] = {}
     environment: dict[str, str] = {}
     notes: tuple[str, ...] = ()
+
+
+def step_report(
+    figure: StepFigure,
+    confusion: Sequence[Sequence[int]] = (),
+    *,
+    seconds: float | None = None,
+    size: int | None = None,
+    notes: tuple[str, ...] = (),
+) -> StepReport:
+    """A step with the shares that follow from its counts. `size` is in bytes."""
+    rows = tuple(tuple(int(each) for each in row) for row in confusion)
+    totals = [sum(row) for row in rows]
+    accuracy = None if figure.correct is None or not figure.count else figure.correct / figure.count
+    recalls = tuple(row[label] / totals[label] if totals[label] else None for label, row in enumerate(rows))
+    return StepReport(
+        figure=figure, seconds=seconds, bytes=size, accuracy=accuracy, recalls=recalls, confusion=rows, notes=notes
+    )
+
+
+def count_layers(layers: Sequence[GraphLayer]) -> dict[str, dict[str, int]]:
+    """Nodes by operator and precision, operators with most nodes first."""
+    by_op: dict[str, Counter[str]] = {}
+    for layer in layers:
+        by_op.setdefault(layer.op, Counter())[layer.precision] += 1
+    order = sorted(by_op, key=lambda op: (-by_op[op].total(), op))
+    return {op: {precision: by_op[op][precision] for precision in sorted(by_op[op])} for op in order}
 
 
 def to_json(report: Report) -> bytes:
