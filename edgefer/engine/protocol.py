@@ -1,0 +1,34 @@
+"""What the compiling parent and its worker say to each other: files of one private folder.
+
+The parent writes `request.json` and `graph.onnx`; the worker adds `engine.plan`, `parsed.onnx` and `report.json`, or
+`failure.json`. Each is written whole or not at all, the report last, so its presence means that the rest is there.
+`worker.log` is the worker's standard output and error.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from edgefer.engine.flavours import FlavourName
+
+REQUEST, GRAPH, LOG = "request.json", "graph.onnx", "worker.log"
+PLAN, PARSED, REPORT, FAILURE = "engine.plan", "parsed.onnx", "report.json", "failure.json"
+
+
+class WorkerRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the parent asks for. `parent` is its process id: the worker does not outlive it."""
+
+    flavour: FlavourName
+    batches: tuple[int, ...]
+    workspace_bytes: int
+    plugins: tuple[str, ...] = ()
+    parent: int = 0
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a worker gave no plan. `kind` is the name of the error class to raise for it."""
+
+    kind: str
+    message: str
+    hint: str = ""
+    details: str = ""

@@ -1,0 +1,125 @@
+"""The child process that compiles one graph: `python -m edgefer.engine.worker FOLDER`.
+
+The folder is private to the request; `edgefer.engine.protocol` says which files it holds.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import hashlib
+import os
+import platform
+import signal
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from edgefer import atomic
+from edgefer.engine.builder import BuildLog, build
+from edgefer.engine.driver import cuda_driver
+from edgefer.engine.flavours import Flavour, load
+from edgefer.engine.layers import count, parse_layers
+from edgefer.engine.portable import Operator, for_parser
+from edgefer.engine.protocol import FAILURE, GRAPH, PARSED, PLAN, REPORT, REQUEST, Failure, WorkerRequest
+from edgefer.engine.report import EngineReport
+from edgefer.errors import CompileError, EdgeferError
+
+_MAX_UNPARSED = 20
+_PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: list[str]) -> int:
+    """Compile what the folder asks for; 0 when a report was written, 1 when a failure was."""
+    faulthandler.enable()
+    folder = Path(arguments[0])
+    try:
+        request = msgspec.json.decode((folder / REQUEST).read_bytes(), type=WorkerRequest)
+        _die_with_parent(request.parent)
+        report = _compile(folder, request)
+    except EdgeferError as error:
+        failure = Failure(kind=type(error).__name__, message=error.message, hint=error.hint, details=error.details)
+        atomic.write_bytes(folder / FAILURE, msgspec.json.encode(failure))
+        return 1
+    except OSError as error:
+        failure = Failure(
+            kind="EnvironmentMismatch",
+            message=f"the process that compiles could not use its files: {error}",
+            hint="free some space in the temporary folder, or point TMPDIR elsewhere",
+        )
+        atomic.write_bytes(folder / FAILURE, msgspec.json.encode(failure))
+        return 1
+    atomic.write_bytes(folder / REPORT, msgspec.json.encode(report))
+    return 0
+
+
+def operator(text: str) -> Operator:
+    """`domain::name` as a pair."""
+    domain, separator, name = text.partition("::")
+    if not separator or not name:
+        raise CompileError(f"{text!r} does not name an operator", hint="write it as domain::name")
+    return domain, name
+
+
+def _compile(folder: Path, request: WorkerRequest) -> EngineReport:
+    seconds: dict[str, float] = {}
+    started = time.perf_counter()
+    onnx = for_parser((folder / GRAPH).read_bytes(), frozenset(operator(text) for text in request.plugins))
+    seconds["portable"] = time.perf_counter() - started
+    atomic.write_bytes(folder / PARSED, onnx)
+
+    started = time.perf_counter()
+    flavour = load(request.flavour)
+    seconds["import"] = time.perf_counter() - started
+    log = BuildLog()
+    built = build(flavour, onnx, request.batches, request.workspace_bytes, log)
+    atomic.write_bytes(folder / PLAN, built.plan)
+    layers, unparsed = parse_layers(log.layers)
+    warnings = [*log.warnings]
+    if not layers:
+        warnings.append("the build log describes no layers: which precision they run in is not known")
+    return EngineReport(
+        flavour=flavour.name,
+        version=flavour.version,
+        note=flavour.note,
+        targets=_targets(flavour),
+        platform=f"{platform.system()}-{platform.machine()}",
+        batches=request.batches,
+        dynamic=built.dynamic,
+        workspace_bytes=request.workspace_bytes,
+        plugins=request.plugins,
+        parsed_sha256=hashlib.sha256(onnx).hexdigest(),
+        plan_sha256=hashlib.sha256(built.plan).hexdigest(),
+        plan_bytes=len(built.plan),
+        seconds={**seconds, **built.seconds},
+        inputs=built.inputs,
+        outputs=built.outputs,
+        layers=layers,
+        counts=count(layers, len(unparsed)),
+        unparsed=unparsed[:_MAX_UNPARSED],
+        warnings=tuple(warnings),
+        tools={"onnx": metadata.version("onnx"), "python": platform.python_version()},
+        log_tail=log.text(),
+    )
+
+
+def _targets(flavour: Flavour) -> tuple[str, ...]:
+    if flavour.builds_without_gpu:
+        return (f"default of {flavour.name}",)
+    return tuple(gpu.compute_capability for gpu in cuda_driver().gpus[:1])
+
+
+def _die_with_parent(parent: int) -> None:
+    """Ask Linux to kill this process when the parent dies, so that no build goes on for nobody."""
+    if sys.platform != "linux" or not parent:
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise CompileError("the process that asked for this engine has gone", hint="start it again")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
