@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from edgefer.bundle.manifest import BudgetSpec, Precision
 from edgefer.errors import UsageError
+from edgefer_export.budget import parse_budget
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -163,33 +164,16 @@ def _shape(name: str, value: Any) -> tuple[int, int, int]:
     raise _wrong(name, value, "CxHxW, such as 3x224x224")
 
 
-_BUDGET_KEYS = ("accuracy", "recall", "class", "agreement")
-
-
-def _budget_table(name: str, value: Any) -> dict[str, float]:
+def _budget_table(name: str, value: Any) -> dict[str, str]:
     items = [part for part in value.split(",") if part] if isinstance(value, str) else value
     table = _pairs(name, items, "KEY=NUMBER, such as accuracy=0.5")
-    for key in table:
-        if key not in _BUDGET_KEYS:
-            near = difflib.get_close_matches(key, _BUDGET_KEYS, n=1)
-            raise UsageError(
-                f"The budget has no `{key}`.",
-                hint=f"Did you mean `{near[0]}`?" if near else f"It has {', '.join(_BUDGET_KEYS)}.",
-            )
-    return {key: _number(f"{name} {key}", each) for key, each in table.items()}
+    return {key: str(_number(f"{name} {key}", each)) for key, each in table.items()}
 
 
 def _budget(name: str, value: Any) -> BudgetSpec:
     if isinstance(value, BudgetSpec):
         return value
-    table = _budget_table(name, value)
-    default = BudgetSpec()
-    return BudgetSpec(
-        accuracy=table.get("accuracy", default.accuracy),
-        recall=table.get("recall", default.recall),
-        class_recall=table.get("class", default.class_recall),
-        agreement=table.get("agreement", default.agreement),
-    )
+    return parse_budget(",".join(f"{key}={each}" for key, each in _budget_table(name, value).items()))
 
 
 def _wrong(name: str, value: Any, expected: str) -> UsageError:

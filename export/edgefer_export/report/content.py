@@ -42,7 +42,7 @@ class BudgetCheck(_Struct, frozen=True, kw_only=True):
     """One line of the budget: the loss (or the agreement) of the deployed graph against the FP32 network.
 
     `value`, `low` and `high` (the paired interval of `confidence`) and `limit` are in `unit`: `points` (percentage
-    points lost, negative for a gain) or `share`.
+    points lost, negative for a gain) or `share`. `images` is how many images would decide an undecided line.
     """
 
     measure: str
@@ -52,6 +52,7 @@ class BudgetCheck(_Struct, frozen=True, kw_only=True):
     high: float
     limit: float
     verdict: Verdict
+    images: int | None = None
     confidence: float = 0.95
     note: str = ""
 
@@ -150,13 +151,18 @@ def step_report(
     figure: StepFigure,
     confusion: Sequence[Sequence[int]] = (),
     *,
+    class_counts: Sequence[int] | None = None,
     seconds: float | None = None,
     size: int | None = None,
     notes: tuple[str, ...] = (),
 ) -> StepReport:
-    """A step with the shares that follow from its counts. `size` is in bytes."""
+    """A step with the shares that follow from its counts. `size` is in bytes.
+
+    `class_counts` is the number of images by class; None takes the sums of the rows, which miss the images whose
+    logits were not finite.
+    """
     rows = tuple(tuple(int(each) for each in row) for row in confusion)
-    totals = [sum(row) for row in rows]
+    totals = [sum(row) for row in rows] if class_counts is None else [int(each) for each in class_counts]
     accuracy = None if figure.correct is None or not figure.count else figure.correct / figure.count
     recalls = tuple(row[label] / totals[label] if totals[label] else None for label, row in enumerate(rows))
     return StepReport(

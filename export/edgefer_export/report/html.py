@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def render(report: Report) -> str:
         "percent": text.percent,
         "whole_percent": text.whole_percent,
         "points": text.points,
+        "plain_points": text.plain_points,
         "count": text.count,
         "megabytes": text.megabytes,
         "seconds": text.seconds,
@@ -42,10 +44,20 @@ def render(report: Report) -> str:
     return environment.from_string(_asset("template.html")).render(
         report=report,
         plots=drawn,
-        command=shlex.join(report.command),
+        command=_wrapped(report.command),
         style=Markup(_asset("style.css")),
         verdict_words=_VERDICTS,
     )
+
+
+def _wrapped(command: Sequence[str]) -> str:
+    # One option a line, continued as a shell does, so that a copy of it runs.
+    lines: list[list[str]] = [[]]
+    for word in command:
+        if word.startswith("-") and lines != [[]]:
+            lines.append([])
+        lines[-1].append(word)
+    return " \\\n    ".join(shlex.join(line) for line in lines)
 
 
 def write_report(report: Report, folder: Path) -> tuple[Path, Path]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _WIDTH = 9.2  # inches; the page is this wide, so that a point of text here is about 1.4 pixels there
 
+_ORDER = ("int8", "fp16", "fp32")  # of the colours in a bar
 
 P = ParamSpec("P")
 
@@ -53,7 +54,9 @@ def draw_all(report: Report) -> dict[str, str]:
 @_styled
 def recalls(reference: StepReport, final: StepReport, labels: Sequence[str]) -> str:
     """Recall by class, of the reference and of the deployed graph, joined by a line."""
-    figure, axes = _axes(0.42 * len(labels) + 0.75)
+    from matplotlib.ticker import MultipleLocator
+
+    figure, axes = _axes(0.30 * len(labels) + 0.5)
     rows = np.arange(len(labels))[::-1]
     for row, before, after in zip(rows, reference.recalls, final.recalls, strict=True):
         if before is None or after is None:
@@ -69,9 +72,10 @@ def recalls(reference: StepReport, final: StepReport, labels: Sequence[str]) -> 
         )
     known = [each for each in (*reference.recalls, *final.recalls) if each is not None]
     low = max(0.0, np.floor(min(known) * 20 - 0.5) / 20) if known else 0.0
-    axes.set_xlim(low, 1.004)
+    axes.set_xlim(low, 1.006)
     axes.set_ylim(-0.6, len(labels) - 0.4)
     axes.set_yticks(rows, labels)
+    axes.xaxis.set_major_locator(MultipleLocator(0.05 if low > 0.6 else 0.2))
     axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
     axes.grid(axis="x")
     _bare(axes)
@@ -111,15 +115,15 @@ def layers(counts: Mapping[str, Mapping[str, int]]) -> str:
     """Nodes by operator, coloured by the precision they compute in."""
     figure, axes = _axes(0.30 * len(counts) + 0.55)
     rows = np.arange(len(counts))[::-1]
-    for precision in ("int8", "fp16", "fp32"):
+    for precision in _ORDER:
         values = np.array([by_precision.get(precision, 0) for by_precision in counts.values()])
         if not values.any():
             continue
         before = [_before(by_precision, precision) for by_precision in counts.values()]
         axes.barh(rows, values, left=before, height=0.62, color=COLOURS[precision], label=precision.upper())
     for row, by_precision in zip(rows, counts.values(), strict=True):
-        text = " + ".join(f"{count} {precision.upper()}" for precision, count in by_precision.items())
-        axes.text(sum(by_precision.values()), row, f"  {text}", va="center", color=COLOURS["muted"], fontsize=8.5)
+        text = " + ".join(f"{by_precision[each]} {each.upper()}" for each in _ORDER if each in by_precision)
+        _beside(axes, sum(by_precision.values()), row, text, "muted")
     axes.set_yticks(rows, list(counts))
     axes.set_ylim(-0.6, len(counts) - 0.4)
     axes.set_xlim(0, max(sum(each.values()) for each in counts.values()) * 1.25)
@@ -139,7 +143,7 @@ def bars(name: str, values: Mapping[str, float], text: Callable[[float], str], d
     rows = np.arange(len(values))[::-1]
     axes.barh(rows, list(values.values()), height=0.62, color=COLOURS["accent"])
     for row, value in zip(rows, values.values(), strict=True):
-        axes.text(value, row, f"  {text(value)}", va="center", color=COLOURS["ink"])
+        _beside(axes, value, row, text(value), "ink")
     axes.set_yticks(rows, list(values))
     axes.set_ylim(-0.6, len(values) - 0.4)
     axes.set_xlim(0, max(*values.values(), 1e-9) * 1.35)
@@ -150,9 +154,14 @@ def bars(name: str, values: Mapping[str, float], text: Callable[[float], str], d
     return inline_svg(figure, name, description)
 
 
+def _beside(axes: Axes, end: float, row: float, text: str, colour: str) -> None:
+    axes.annotate(
+        text, (end, row), xytext=(5, 0), textcoords="offset points", va="center", color=COLOURS[colour], fontsize=8.5
+    )
+
+
 def _before(by_precision: Mapping[str, int], precision: str) -> int:
-    order = ("int8", "fp16", "fp32")
-    return sum(by_precision.get(each, 0) for each in order[: order.index(precision)])
+    return sum(by_precision.get(each, 0) for each in _ORDER[: _ORDER.index(precision)])
 
 
 def _axes(height: float, width: float = _WIDTH) -> tuple[Any, Axes]:
@@ -164,6 +173,6 @@ def _axes(height: float, width: float = _WIDTH) -> tuple[Any, Axes]:
 
 
 def _bare(axes: Axes) -> None:
-    axes.tick_params(length=0)
+    axes.tick_params(which="both", length=0)
     axes.spines["left"].set_visible(False)
     axes.set_axisbelow(True)

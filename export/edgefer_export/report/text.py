@@ -17,6 +17,11 @@ def points(value: float) -> str:
     return "0.00" if rounded == 0 else f"{rounded:+.2f}".replace("-", _MINUS)
 
 
+def plain_points(value: float) -> str:
+    """Percentage points that have no sign, such as a budget; two decimals."""
+    return f"{value:.2f}"
+
+
 def count(value: int) -> str:
     """A whole number with its thousands set apart."""
     return f"{value:,}".replace(",", _THIN)

@@ -1,0 +1,218 @@
+"""`edgefer build-engine`: from a network to a verified bundle and an engine, or from a bundle to an engine."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any, get_args
+
+from edgefer.bundle.manifest import Precision
+from edgefer.cli.options import DATA_HELP, add_layout, reporter
+from edgefer.cli.output import Outcome, facts, table
+from edgefer.errors import EnvironmentMismatch
+
+if TYPE_CHECKING:
+    from edgefer.engine.bundle_engine import EngineResult
+    from edgefer.progress import Reporter
+    from edgefer_export.report.content import Report
+    from edgefer_export.result import BuildResult
+    from edgefer_export.spec import BuildSpec
+
+DESCRIPTION = """\
+Build a bundle from a network: export it to ONNX, simplify, quantise, judge every step on unseen images, and compile an
+engine with the TensorRT at hand. A bundle given as NETWORK is only compiled again, for this machine."""
+EXAMPLE = """\
+edgefer build-engine viri-fusion --weights best.pt --calibration data/train --evaluation data/test -o fusion.edgefer
+  edgefer build-engine fusion.edgefer --flavour tensorrt"""
+
+BUDGET_HELP = "points of accuracy, mean recall and a class's recall that may be lost, and the least agreement"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    # Nothing has a default here: what is not given comes from the specification, and then from BuildSpec.
+    parser.argument_default = argparse.SUPPRESS
+    parser.add_argument("network", metavar="NETWORK", nargs="?", help="a registered name, FILE.py:FACTORY, or a bundle")
+    parser.add_argument("-o", "--output", metavar="OUT.edgefer", help="the bundle to write")
+    parser.add_argument("--spec", metavar="FILE.toml", help="take what is not given here from this file (same names)")
+    network = parser.add_argument_group("network")
+    network.add_argument("--weights", metavar="FILE", help="a checkpoint to load")
+    network.add_argument("--option", metavar="KEY=VALUE", nargs="+", action="extend", help="options of the network")
+    network.add_argument(
+        "--input", metavar="NAME=CxHxW", nargs="+", action="extend", help="input shapes of a network from FILE.py"
+    )
+    network.add_argument("--labels", metavar="A,B,...", help="class names in the order of the logits")
+    network.add_argument("--band", choices=("nir", "lwir"), help="the band of the infrared camera")
+    data = parser.add_argument_group("data")
+    data.add_argument("--calibration", metavar="DATA", help=f"INT8 ranges come from this: {DATA_HELP}")
+    data.add_argument("--evaluation", metavar="DATA", help="the verdict rests on this; shares no image with the former")
+    add_layout(parser)
+    data.add_argument(
+        "--golden-from-data", **_FLAG, help="take golden inputs from --evaluation: faces enter the bundle"
+    )
+    _add_precision(parser.add_argument_group("precision"))
+    _add_verdict(parser.add_argument_group("verdict"))
+    _add_engine(parser.add_argument_group("engine"))
+    parser.add_argument("--seed", metavar="N", help="of everything drawn at random (0)")
+
+
+_FLAG: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+
+
+def _add_precision(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--precision", choices=get_args(Precision), help="by default int8 with --calibration, else fp32")
+    group.add_argument("--method", choices=("max", "entropy", "percentile"), help="how ranges follow from data (max)")
+    group.add_argument("--percentile", metavar="P", help="with --method percentile (99.99)")
+    group.add_argument("--exclude", metavar="REGEX", nargs="+", action="extend", help="nodes to keep out of INT8")
+
+
+def _add_verdict(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--budget", metavar="accuracy=,recall=,class=,agreement=", help=BUDGET_HELP)
+    group.add_argument("--strict", **_FLAG, help="an undecided verdict fails, too (exit 4)")
+    group.add_argument("--allow-over-budget", **_FLAG, help="write the bundle even so, marked; the exit code stays 4")
+    group.add_argument("--report", metavar="FOLDER", help="folder of the report (OUT-report)")
+
+
+def _add_engine(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--flavour", choices=("auto", "tensorrt", "tensorrt_rtx", "none"), help="the TensorRT to compile with (auto)"
+    )
+    group.add_argument("--batch", metavar="N", nargs="+", action="extend", help="batch sizes, a profile each (1)")
+    group.add_argument("--engine-out", metavar="FILE", help="copy the compiled plan here")
+    group.add_argument("--print-trtexec", **_FLAG, help="print the equivalent trtexec line")
+    group.add_argument("--cache", metavar="FOLDER", help="folder of compiled plans (in the user's cache)")
+
+
+def run(arguments: argparse.Namespace) -> Outcome:
+    from edgefer_export.spec import BuildSpec
+    from edgefer_export.spec_fields import field_names
+
+    fields = {name: value for name, value in vars(arguments).items() if name.replace("_", "-") in field_names()}
+    if hasattr(arguments, "spec"):
+        spec = BuildSpec.from_toml(arguments.spec, fields, command=arguments.command)
+    else:
+        spec = BuildSpec.from_fields(fields, command=arguments.command)
+    spec.check_files()
+    told = reporter(arguments)
+    for note in spec.unused():
+        told.note(note)
+    return _recompile(spec, told) if spec.recompiles else _build(spec, told)
+
+
+def _build(spec: BuildSpec, told: Reporter) -> Outcome:
+    from edgefer_export.build import build
+
+    result = build(spec, told)
+    failed = result.verdict == "fail" or (spec.strict and result.verdict == "undecided")
+    payload = {
+        "bundle": result.bundle,
+        "report_html": result.report_html,
+        "report_json": result.report_json,
+        "verdict": result.verdict,
+        "reason": result.reason,
+        "engine": None if result.engine is None else _engine(result.engine),
+        "seconds": dict(result.seconds),
+        "report": result.report,
+    }
+    return Outcome(payload=payload, text=_summary(result, spec), exit_code=4 if failed else 0)
+
+
+def _recompile(spec: BuildSpec, told: Reporter) -> Outcome:
+    # Neither PyTorch nor onnxsim is needed from here on: this is what runs on a Jetson.
+    from edgefer.bundle.container import Bundle
+    from edgefer.engine.bundle_engine import compile_bundle
+    from edgefer.engine.cache import EngineCache
+
+    bundle = Bundle.read(spec.network)
+    cache = None if spec.cache is None else EngineCache(spec.cache)
+    result = compile_bundle(bundle, spec.flavour, reporter=told, cache=cache, engine_out=spec.engine_out)
+    if not result.graphs:
+        raise EnvironmentMismatch(
+            "No engine was built, which is all that there is to do for a bundle.", details="\n".join(result.notes)
+        )
+    if spec.output is not None:
+        bundle.write(spec.output)
+    gate = bundle.manifest.gate
+    payload = {
+        "bundle": spec.output or spec.network,
+        "verdict": gate.verdict,
+        "reason": gate.reason,
+        "engine": _engine(result),
+    }
+    lines = [facts(_engine_facts(result))]
+    if spec.print_trtexec:
+        lines.append(result.trtexec)
+    return Outcome(payload=payload, text="\n".join(lines))
+
+
+def _engine(result: EngineResult) -> dict[str, Any]:
+    return {
+        "flavour": result.flavour,
+        "version": result.version,
+        "path": result.path,
+        "cached": result.cached,
+        "notes": result.notes,
+        "trtexec": result.trtexec,
+        "graphs": [
+            {
+                "role": graph.role,
+                "path": graph.path,
+                "copy": graph.copy,
+                "cached": graph.cached,
+                "bytes": graph.report.plan_bytes,
+                "layers": graph.report.counts.per_precision,
+                "layer_count": graph.report.counts.total,
+                "reformats": graph.report.counts.reformats,
+                "seconds": graph.report.seconds,
+                "trtexec": graph.trtexec,
+            }
+            for graph in result.graphs
+        ],
+    }
+
+
+def _engine_facts(result: EngineResult) -> list[tuple[str, str]]:
+    pairs = []
+    for graph in result.graphs:
+        report = graph.report
+        size = f"{report.plan_bytes / 1e6:.2f} MB"
+        pairs.append(
+            ("engine", f"{graph.role}, {result.flavour} {result.version}, {report.counts.total} layers, {size}")
+        )
+        pairs.append(("plan", f"{graph.path}{' (from the cache)' if graph.cached else ''}"))
+        pairs.append(("copy", str(graph.copy or "")))
+    return [*pairs, *(("note", note) for note in result.notes)]
+
+
+def _summary(result: BuildResult, spec: BuildSpec) -> str:
+    written = "none: over budget" if result.bundle is None else str(result.bundle)
+    pairs = [("bundle", written), ("report", str(result.report_html))]
+    if result.engine is not None:
+        pairs += _engine_facts(result.engine)
+    parts = [f"verdict: {result.verdict}: {result.reason}", facts(pairs)]
+    if result.report.steps:
+        parts.insert(0, _steps(result.report))
+    if spec.print_trtexec and result.engine is not None:
+        parts.append(result.engine.trtexec)
+    return "\n\n".join(parts)
+
+
+def _steps(report: Report) -> str:
+    rows = [["step", "correct", "accuracy", "mean recall", "agreement", "largest error", "size", "time"]]
+    for step in report.steps:
+        figure = step.figure
+        rows.append(
+            [
+                figure.step,
+                "-" if figure.correct is None else f"{figure.correct}/{figure.count}",
+                _percent(step.accuracy),
+                _percent(figure.mean_recall),
+                _percent(figure.agreement),
+                f"{figure.max_error:.3g}",
+                "-" if step.bytes is None else f"{step.bytes / 1e6:.2f} MB",
+                "-" if step.seconds is None else f"{step.seconds:.1f} s",
+            ]
+        )
+    return table(rows, right=range(1, 8))
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"

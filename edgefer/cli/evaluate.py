@@ -1,0 +1,120 @@
+"""`edgefer evaluate`: how often a bundle is right on labelled data, by class and with its interval."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgefer.cli.infer import warn
+from edgefer.cli.options import DATA_HELP, add_bundle, add_layout, add_threads, reporter
+from edgefer.cli.output import Outcome, table
+
+if TYPE_CHECKING:
+    from edgefer.progress import Reporter
+    from edgefer.runtime.session import Session
+    from edgefer_export.data.feeds import Feeds
+
+DESCRIPTION = "Answer for every labelled image or pair of a data set and count: accuracy, recall by class, confusion."
+EXAMPLE = "edgefer evaluate fusion.edgefer --data data/test --layout pairs"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_bundle(parser)
+    parser.add_argument("--data", metavar="DATA", required=True, help=DATA_HELP)
+    add_layout(parser)
+    add_threads(parser)
+
+
+def run(arguments: argparse.Namespace) -> Outcome:
+    from edgefer.bundle.container import Bundle
+    from edgefer.runtime.session import Session
+    from edgefer_export.data import open_dataset
+    from edgefer_export.data.dataset import combined_digest
+    from edgefer_export.data.feeds import Feeds
+
+    told = reporter(arguments)
+    bundle = Bundle.read(arguments.bundle)
+    labels = bundle.manifest.labels
+    dataset = open_dataset(arguments.data, getattr(arguments, "layout", None), labels=labels, reporter=told)
+    feeds = Feeds(dataset, bundle.graph().inputs)
+    started = time.monotonic()
+    with Session(bundle, threads=arguments.threads) as session:
+        logits, truth, digests = _answers(session, feeds, told)
+    warn(bundle.manifest.gate, told)
+    payload = {
+        "bundle": arguments.bundle,
+        "digest": bundle.digest,
+        "data": {"source": dataset.source, "digest": combined_digest(digests), "count": len(truth)},
+        **_figures(logits, truth, labels),
+        "seconds": time.monotonic() - started,
+    }
+    return Outcome(payload=payload, text=_text(payload))
+
+
+def _answers(
+    session: Session, feeds: Feeds, told: Reporter
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], list[str]]:
+    logits, truth, digests = [], [], []
+    with told.task("answering", total=len(feeds)) as advance:
+        for example in feeds.examples():
+            logits.append(session.infer(**example.tensors).logits)
+            truth.append(example.record.label)
+            digests.append(example.record.digest)
+            advance(1)
+    return np.stack(logits), np.array(truth), digests
+
+
+def _figures(logits: np.ndarray[Any, Any], truth: np.ndarray[Any, Any], labels: tuple[str, ...]) -> dict[str, Any]:
+    from edgefer_export import metrics
+    from edgefer_export.intervals import CONFIDENCE, wilson
+
+    classes = metrics.class_figures(logits, truth, labels)
+    correct = sum(figure.correct for figure in classes)
+    interval = wilson(correct, len(truth))
+    return {
+        "count": len(truth),
+        "correct": correct,
+        "accuracy": correct / len(truth),
+        "interval": {"low": interval.low, "high": interval.high, "confidence": CONFIDENCE, "method": "Wilson"},
+        "mean_recall": metrics.mean_recall(classes),
+        "labels": labels,
+        "classes": [
+            {
+                "label": figure.name,
+                "count": figure.count,
+                "correct": figure.correct,
+                "recall": figure.recall,
+                "low": None if figure.interval is None else figure.interval.low,
+                "high": None if figure.interval is None else figure.interval.high,
+            }
+            for figure in classes
+        ],
+        "confusion": metrics.confusion_matrix(logits, truth, len(labels)),
+    }
+
+
+def _text(figures: dict[str, Any]) -> str:
+    interval = figures["interval"]
+    lines = [
+        f"{figures['correct']} of {figures['count']} right: {_percent(figures['accuracy'])} "
+        f"({interval['confidence']:.0%} interval {_percent(interval['low'])} to {_percent(interval['high'])})",
+        f"mean recall {_percent(figures['mean_recall'])}",
+    ]
+    recalls = [["class", "right", "of", "recall", "interval"]]
+    for each in figures["classes"]:
+        known = each["recall"] is not None
+        span = f"{_percent(each['low'])} to {_percent(each['high'])}" if known else "-"
+        recalls.append([each["label"], str(each["correct"]), str(each["count"]), _percent(each["recall"]), span])
+    confusion = [["true \\ taken for", *figures["labels"]]]
+    for label, row in zip(figures["labels"], figures["confusion"], strict=True):
+        confusion.append([label, *(str(count) for count in row)])
+    return "\n\n".join(
+        ["\n".join(lines), table(recalls, right=(1, 2, 3, 4)), table(confusion, right=range(1, len(confusion)))]
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"

@@ -1,0 +1,78 @@
+"""`edgefer infer`: one answer from one image, or from one pair."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgefer.cli.options import add_bundle, add_threads, reporter
+from edgefer.cli.output import Outcome, table
+from edgefer.errors import DataError, InputError, UsageError
+
+if TYPE_CHECKING:
+    from edgefer.bundle.manifest import GateSpec
+    from edgefer.progress import Reporter
+    from edgefer.runtime.estimate import Estimate
+
+DESCRIPTION = "Answer with a bundle: the expression on one face, from a visible image, an infrared one, or the pair."
+EXAMPLE = "edgefer infer fusion.edgefer --visible face.png --infrared face-lwir.png"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_bundle(parser)
+    parser.add_argument("--visible", metavar="IMAGE", help="the image of the visible camera, cropped to the face")
+    parser.add_argument("--infrared", metavar="IMAGE", help="the image of the infrared camera, of the same moment")
+    add_threads(parser)
+
+
+def run(arguments: argparse.Namespace) -> Outcome:
+    given = {role: getattr(arguments, role) for role in ("visible", "infrared") if getattr(arguments, role) is not None}
+    if not given:
+        raise UsageError("No image is given.", hint="Add --visible IMAGE, --infrared IMAGE, or both.")
+    images = {role: _read(role, path) for role, path in given.items()}
+    from edgefer.bundle.container import Bundle
+    from edgefer.runtime.session import Session
+
+    bundle = Bundle.read(arguments.bundle)
+    with Session(bundle, threads=arguments.threads) as session:
+        estimate = session.infer_images(**images)
+    warn(bundle.manifest.gate, reporter(arguments))
+    payload = {
+        "label": estimate.label,
+        "index": estimate.index,
+        "confidence": estimate.confidence,
+        "labels": estimate.labels,
+        "probabilities": estimate.probabilities,
+        "logits": estimate.logits,
+        "modalities": estimate.modalities,
+        "bundle": arguments.bundle,
+        "digest": bundle.digest,
+        "verdict": bundle.manifest.gate.verdict,
+    }
+    return Outcome(payload=payload, text=_text(estimate))
+
+
+def warn(gate: GateSpec, told: Reporter) -> None:
+    """Say on standard error when the bundle was written without having passed."""
+    if gate.verdict != "pass":
+        told.note(f"The verdict on this bundle is `{gate.verdict}`: {gate.reason}")
+
+
+def _read(role: str, path: str) -> Any:
+    from edgefer_export.data.images import read_image
+
+    try:
+        return read_image(Path(path).expanduser())
+    except DataError as error:
+        raise InputError(
+            f"--{role}: {error.message}", hint="Give an image file that OpenCV reads, cropped to a face."
+        ) from error
+
+
+def _text(estimate: Estimate) -> str:
+    rows = [
+        [label, f"{100 * share:.2f} %"] for label, share in zip(estimate.labels, estimate.probabilities, strict=True)
+    ]
+    used = " and ".join(estimate.modalities)
+    return f"{estimate.label}  {100 * estimate.confidence:.2f} %  ({used})\n\n{table(rows, right=(1,), header=False)}"
