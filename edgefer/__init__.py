@@ -1,5 +1,76 @@
 """edgefer: expression recognition on embedded GPUs, from checkpoint to verified engine to answer."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from edgefer import errors
+from edgefer.errors import (
+    AccuracyBudgetExceeded,
+    BundleError,
+    CalibrationError,
+    CheckpointError,
+    CompileError,
+    DataError,
+    DeviceError,
+    EdgeferError,
+    EngineIncompatible,
+    EnvironmentMismatch,
+    ExportError,
+    InputError,
+    PluginMissing,
+    StaleInput,
+    UsageError,
+)
 from edgefer.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from edgefer.bundle.container import Bundle
+    from edgefer.runtime.estimate import Estimate
+    from edgefer.runtime.session import Session, load
+
+__all__ = [
+    "AccuracyBudgetExceeded",
+    "Bundle",
+    "BundleError",
+    "CalibrationError",
+    "CheckpointError",
+    "CompileError",
+    "DataError",
+    "DeviceError",
+    "EdgeferError",
+    "EngineIncompatible",
+    "EnvironmentMismatch",
+    "Estimate",
+    "ExportError",
+    "InputError",
+    "PluginMissing",
+    "Session",
+    "StaleInput",
+    "UsageError",
+    "__version__",
+    "errors",
+    "load",
+]
+
+# Found on first use: a program that only catches errors, or asks for the version, does not wait for NumPy and msgspec.
+_LAZY = {
+    "Bundle": "edgefer.bundle.container",
+    "Estimate": "edgefer.runtime.estimate",
+    "Session": "edgefer.runtime.session",
+    "load": "edgefer.runtime.session",
+}
+
+
+def __getattr__(name: str) -> object:
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module 'edgefer' has no attribute '{name}'")
+    value: object = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,143 @@
+"""From a camera's image to the tensor that a network takes, as the manifest says: the only place where this is done."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from edgefer.bundle.manifest import InputSpec
+from edgefer.errors import InputError
+from edgefer.runtime.resize import area_bilinear
+from edgefer.runtime.vision import opencv
+
+Image: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Tensor: TypeAlias = npt.NDArray[np.float32]
+ColourOrder: TypeAlias = Literal["bgr", "rgb"]
+
+
+class Preprocessor:
+    """Makes the tensor (1, C, H, W) of one input from an image. Holds no state that a call changes: safe to share
+    between threads.
+
+    Args:
+        spec: the input, whose `image` says how; C is 1 or 3.
+
+    Raises:
+        InputError: the input is not an image, or its numbers do not fit its channels.
+    """
+
+    def __init__(self, spec: InputSpec) -> None:
+        image = spec.image
+        if image is None or len(spec.shape) != 4 or spec.shape[1] not in (1, 3):
+            raise InputError(
+                f"input '{spec.name}' with the shape {spec.shape} is not one that images can be made into",
+                hint="pass it as a tensor to Session.infer",
+            )
+        self._name = spec.name
+        self._channels, self._height, self._width = spec.shape[1:]
+        self._colour = image.colour
+        mean = np.array(image.mean or (0.0,) * self._channels)
+        std = np.array(image.std or (1.0,) * self._channels)
+        if mean.shape != (self._channels,) or std.shape != (self._channels,):
+            raise InputError(
+                f"input '{spec.name}' has {self._channels} channels, but {mean.size} means and {std.size} deviations"
+            )
+        low, high = image.range
+        grey_levels = np.arange(256) / 255 * (high - low) + low
+        self._tables = ((grey_levels[None] - mean[:, None]) / std[:, None]).astype(np.float32)
+        self._window = image.window16
+        span = image.window16[1] - image.window16[0]
+        self._scales = ((high - low) / span / std).astype(np.float32)
+        self._offsets = ((low - mean) / std).astype(np.float32)
+        self._alike = bool((mean == mean[0]).all() and (std == std[0]).all())
+
+    def __call__(self, image: Image, *, colour: ColourOrder = "bgr", out: Tensor | None = None) -> Tensor:
+        """The image as a tensor.
+
+        Args:
+            image: (H, W), (H, W, 1) or (H, W, 3), uint8 or uint16, of any size; may be a view, such as a crop.
+            colour: the order of the image's three channels.
+            out: where to put the result, (1, C, H, W) float32 and contiguous; new memory where left out.
+
+        Raises:
+            InputError: the image or `out` is not as above.
+            EnvironmentMismatch: OpenCV is not installed.
+        """
+        pixels = checked_image(image, self._name)
+        if colour not in ("bgr", "rgb"):
+            raise InputError(f"the colour order of input '{self._name}' is {colour!r}, expected 'bgr' or 'rgb'")
+        tensor = self._checked_out(out)
+        planes = self._planes(area_bilinear(pixels, self._height, self._width), colour)
+        fill = self._fill8 if pixels.dtype == np.uint8 else self._fill16
+        for channel, target in enumerate(tensor[0]):
+            if channel and len(planes) == 1 and self._alike:
+                np.copyto(target, tensor[0, 0])
+            else:
+                fill(planes[channel % len(planes)], channel, target)
+        return tensor
+
+    def _checked_out(self, out: Tensor | None) -> Tensor:
+        shape = (1, self._channels, self._height, self._width)
+        if out is None:
+            return np.empty(shape, np.float32)
+        if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != np.float32:
+            found = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+            raise InputError(f"`out` for input '{self._name}' is {found}, expected float32 {shape}")
+        if not (out.flags.c_contiguous and out.flags.writeable):
+            raise InputError(f"`out` for input '{self._name}' is read-only or not contiguous")
+        return out
+
+    def _planes(self, image: npt.NDArray[Any], colour: ColourOrder) -> list[npt.NDArray[Any]]:
+        """The image's channels in the network's order; one only where all are the same."""
+        cv2 = opencv()
+        if image.ndim == 2:
+            return [image]
+        if self._channels == 1 or self._colour == "grey":
+            return [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY if colour == "bgr" else cv2.COLOR_RGB2GRAY)]
+        order = (0, 1, 2) if colour == self._colour else (2, 1, 0)
+        return [cv2.extractChannel(image, channel) for channel in order]
+
+    def _fill8(self, plane: npt.NDArray[np.uint8], channel: int, target: Tensor) -> None:
+        # One table look-up does scale, mean and standard deviation at once, each value rounded only once.
+        opencv().LUT(plane, self._tables[channel], dst=target)
+
+    def _fill16(self, plane: npt.NDArray[np.uint16], channel: int, target: Tensor) -> None:
+        low, high = self._window
+        # The window's beginning is taken off as an integer: off the float it would cost digits.
+        np.multiply(np.clip(plane, low, high) - np.uint16(low), self._scales[channel], out=target)
+        if self._offsets[channel]:
+            target += self._offsets[channel]
+
+
+def checked_image(image: object, name: str) -> Image:
+    """`image` as (H, W) or (H, W, 3), in memory as OpenCV can take it: copied only where it must be.
+
+    Raises:
+        InputError: it is none of the shapes and types that `Preprocessor` takes.
+    """
+    if not isinstance(image, np.ndarray):
+        raise InputError(
+            f"the image for input '{name}' is a {type(image).__name__}, expected a NumPy array",
+            hint="read it with cv2.imread(path, cv2.IMREAD_UNCHANGED); a path that cannot be read gives None",
+        )
+    if image.dtype not in (np.uint8, np.uint16):
+        raise InputError(
+            f"the image for input '{name}' has elements of type {image.dtype}, expected uint8 or uint16",
+            hint="pass float tensors to Session.infer instead",
+        )
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
+        raise InputError(
+            f"the image for input '{name}' has the shape {image.shape}, expected (H, W), (H, W, 1) or (H, W, 3)",
+            hint="drop an alpha channel with image[..., :3]" if image.ndim == 3 and image.shape[2] == 4 else "",
+        )
+    if image.size == 0:
+        raise InputError(f"the image for input '{name}' is empty: its shape is {image.shape}")
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[:, :, 0]
+    # OpenCV reads a crop in place, as its rows are at a fixed distance; anything else it would refuse or copy itself.
+    packed = image.strides[-1] == image.itemsize and image.strides[0] > 0
+    if image.ndim == 3:
+        packed = packed and image.strides[1] == 3 * image.itemsize
+    return image if packed else np.ascontiguousarray(image)

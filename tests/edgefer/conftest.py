@@ -1,0 +1,232 @@
+"""A tiny valid bundle, made with onnx.helper: two cameras, a convolution, a Gemm, five labels, golden inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgefer.bundle.arrays import encode_array
+from edgefer.bundle.container import Bundle
+from edgefer.bundle.manifest import (
+    BudgetSpec,
+    GateSpec,
+    GoldenSpec,
+    GraphSpec,
+    ImageSpec,
+    InputSpec,
+    Manifest,
+    NetworkSpec,
+    OutputSpec,
+    Provenance,
+)
+
+LABELS = ("angry", "happy", "neutral", "sad", "surprise")
+
+
+@dataclass(frozen=True)
+class TinyNetwork:
+    """What a tiny network looks like: logits = W [pool(relu(conv(visible))), pool(relu(conv(infrared)))] + b.
+
+    With `mask`, the pooled features of each camera are multiplied by its column of `present`.
+    """
+
+    size: int = 8
+    infrared_channels: int = 1
+    mask: bool = False
+    names: Mapping[str, str] = field(
+        default_factory=lambda: {"visible": "visible", "infrared": "infrared", "present": "present"}
+    )
+    batches: tuple[int, ...] = (1,)
+    role: str = "fused"
+    seed: int = 0
+
+
+def tiny_weights(network: TinyNetwork) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+    """The weights by initialiser name."""
+    generator = np.random.default_rng(network.seed)
+
+    def draw(*shape: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+        return generator.standard_normal(shape).astype(np.float32)
+
+    return {
+        "Wv": draw(4, 3, 3, 3),
+        "Wi": draw(4, network.infrared_channels, 3, 3),
+        "W": draw(5, 8),
+        "b": draw(5),
+    }
+
+
+def tiny_onnx(network: TinyNetwork) -> bytes:
+    """The network as ONNX, opset 19, IR 9."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper, numpy_helper
+
+    batch: int | str = network.batches[0] if len(network.batches) == 1 else "batch"
+    names = network.names
+
+    def tensor(role: str, channels: int) -> Any:
+        return helper.make_tensor_value_info(
+            names[role], TensorProto.FLOAT, [batch, channels, network.size, network.size]
+        )
+
+    inputs = [tensor("visible", 3), tensor("infrared", network.infrared_channels)]
+    nodes = []
+    for role, letter in (("visible", "v"), ("infrared", "i")):
+        nodes += [
+            helper.make_node("Conv", [names[role], f"W{letter}"], [f"c{letter}"], pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", [f"c{letter}"], [f"r{letter}"]),
+            helper.make_node("GlobalAveragePool", [f"r{letter}"], [f"p{letter}"]),
+            helper.make_node("Flatten", [f"p{letter}"], [f"f{letter}"]),
+        ]
+    features = ["fv", "fi"]
+    if network.mask:
+        inputs.append(helper.make_tensor_value_info(names["present"], TensorProto.FLOAT, [batch, 2]))
+        nodes.append(helper.make_node("Split", [names["present"]], ["mv", "mi"], axis=1, num_outputs=2))
+        nodes += [
+            helper.make_node("Mul", ["fv", "mv"], ["gv"]),
+            helper.make_node("Mul", ["fi", "mi"], ["gi"]),
+        ]
+        features = ["gv", "gi"]
+    nodes += [
+        helper.make_node("Concat", features, ["embedding"], axis=1),
+        helper.make_node("Gemm", ["embedding", "W", "b"], ["logits"], transB=1),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("logits", TensorProto.FLOAT, [batch, 5]),
+        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [batch, 8]),
+    ]
+    initialisers = [numpy_helper.from_array(value, name) for name, value in tiny_weights(network).items()]
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs, initialisers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def tiny_graph(network: TinyNetwork) -> GraphSpec:
+    """The manifest's entry for the network."""
+    smallest, size = min(network.batches), network.size
+    inputs = [
+        InputSpec(
+            name=network.names["visible"],
+            role="visible",
+            shape=(smallest, 3, size, size),
+            image=ImageSpec(colour="rgb", band="visible"),
+        ),
+        InputSpec(
+            name=network.names["infrared"],
+            role="infrared",
+            shape=(smallest, network.infrared_channels, size, size),
+            image=ImageSpec(colour="grey", band="lwir"),
+        ),
+    ]
+    if network.mask:
+        inputs.append(InputSpec(name=network.names["present"], role="present", shape=(smallest, 2)))
+    return GraphSpec(
+        role=network.role,  # type: ignore[arg-type]
+        member=f"graphs/{network.role}.onnx",
+        inputs=tuple(inputs),
+        outputs=(
+            OutputSpec(name="logits", role="logits", shape=(smallest, 5)),
+            OutputSpec(name="embedding", role="embedding", shape=(smallest, 8)),
+        ),
+        batches=network.batches,
+    )
+
+
+def tiny_reference(network: TinyNetwork, feeds: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The logits (N, 5) in float64, computed without any of the software under test."""
+    weights = {name: value.astype(np.float64) for name, value in tiny_weights(network).items()}
+    pooled = []
+    for column, (role, kernel) in enumerate((("visible", weights["Wv"]), ("infrared", weights["Wi"]))):
+        image = np.pad(feeds[role].astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
+        windows = np.lib.stride_tricks.sliding_window_view(image, (3, 3), axis=(2, 3))
+        response = np.einsum("nchwij,ocij->nohw", windows, kernel)
+        feature = np.maximum(response, 0).mean(axis=(2, 3))
+        pooled.append(feature * feeds["present"][:, column : column + 1] if network.mask else feature)
+    return np.concatenate(pooled, axis=1) @ weights["W"].T + weights["b"]
+
+
+def tiny_feeds(network: TinyNetwork, count: int = 1, seed: int = 1) -> dict[str, np.ndarray[Any, Any]]:
+    """Random inputs by role, (count, C, H, W) float32 in 0..1, and ones for the mask."""
+    generator = np.random.default_rng(seed)
+    shape = (network.size, network.size)
+    feeds = {
+        "visible": generator.random((count, 3, *shape), np.float32),
+        "infrared": generator.random((count, network.infrared_channels, *shape), np.float32),
+    }
+    if network.mask:
+        feeds["present"] = np.ones((count, 2), np.float32)
+    return feeds
+
+
+def tiny_manifest(*graphs: GraphSpec, golden: GoldenSpec | None = None) -> Manifest:
+    """A valid manifest for these graphs."""
+    return Manifest(
+        network=NetworkSpec(name="tiny", options={"width": "0.1"}, parameters=200, source="registered"),
+        graphs=graphs,
+        labels=LABELS,
+        precision="fp32",
+        gate=GateSpec(verdict="numeric", reason="no labelled data was given", budget=BudgetSpec()),
+        provenance=Provenance(created="2026-11-22T02:00:00Z", tools={"edgefer": "0.1.0"}),
+        golden=golden,
+    )
+
+
+def make_tiny_bundle(network: TinyNetwork | None = None, *, golden: int = 4) -> Bundle:
+    """A valid bundle of one tiny network with so many golden inputs; `expected` is the float64 reference."""
+    network = network or TinyNetwork()
+    members = {f"graphs/{network.role}.onnx": tiny_onnx(network)}
+    spec = None
+    if golden:
+        feeds = tiny_feeds(network, golden, seed=7)
+        logits = tiny_reference(network, feeds).astype(np.float32)
+        arrays = {network.names[role]: value for role, value in feeds.items()} | {
+            "reference": logits,
+            "expected": logits,
+        }
+        members |= {f"golden/{name}.npy": encode_array(value) for name, value in arrays.items()}
+        spec = GoldenSpec(
+            count=golden,
+            inputs={network.names[role]: f"golden/{network.names[role]}.npy" for role in feeds},
+            reference={"logits": "golden/reference.npy"},
+            expected={"logits": "golden/expected.npy"},
+            tolerance=1e-4,
+        )
+    return Bundle.from_members(tiny_manifest(tiny_graph(network), golden=spec), members)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle() -> Bundle:
+    """A bundle in memory: inputs `visible` (1,3,8,8) and `infrared` (1,1,8,8), five labels, four golden inputs."""
+    return make_tiny_bundle()
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle_path(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same bundle as a file; not to be changed."""
+    return tiny_bundle.write(tmp_path_factory.mktemp("bundle") / "tiny.edgefer")
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle_factory() -> Callable[..., Bundle]:
+    """`make_tiny_bundle`, for tests that want another shape: `tiny_bundle_factory(TinyNetwork-like keywords)`."""
+
+    def make(*, golden: int = 4, **options: Any) -> Bundle:
+        return make_tiny_bundle(TinyNetwork(**options), golden=golden)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_reference_logits() -> Callable[..., np.ndarray[Any, np.dtype[np.float64]]]:
+    """`tiny_reference(feeds, **options)`: the logits of the tiny network in float64."""
+
+    def compute(feeds: Mapping[str, Any], **options: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return tiny_reference(TinyNetwork(**options), feeds)
+
+    return compute
