@@ -96,6 +96,11 @@ class CbamAttention(nn.Module):
         self._folded = None
 
 
+def has_operators(module: nn.Module) -> bool:
+    """Whether an export of `module` will have nodes of domain `edgefer`."""
+    return any(isinstance(block, (GatedPool, GatedFusion, CbamAttention)) for block in module.modules())
+
+
 @contextmanager
 def folded(module: nn.Module) -> Iterator[None]:
     """While open, every attention block inside `module` has its batch norm folded, ready to be exported."""

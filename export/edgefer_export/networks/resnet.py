@@ -47,11 +47,8 @@ class BasicBlock(nn.Module):
         shortcut = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.bn2(self.conv2(x))
-        if self.attention is None:
-            x = self.relu(x + shortcut)
-        else:
-            x = self.attention(x, shortcut)
-        return x
+        y: torch.Tensor = self.relu(x + shortcut) if self.attention is None else self.attention(x, shortcut)
+        return y
 
 
 class ResNet18Trunk(nn.Module):

@@ -1,0 +1,77 @@
+"""PyTorch to ONNX by TorchScript's tracer: the exporter that keeps `symbolic` of autograd functions.
+
+Another exporter needs the same method `export`; what comes after it (functions, checks) does not depend on which.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import onnx
+import torch
+from torch import nn
+
+from edgefer.errors import ExportError
+from edgefer_export.graph_names import tidied
+from edgefer_export.networks.attention import folded, has_operators
+from edgefer_export.networks.forward import ByPosition
+from edgefer_export.operators import DOMAIN, OPSET
+
+# The attribute under which `ByPosition` holds the network; it precedes every name in the trace.
+_SCOPE = "network"
+
+
+class TorchScriptExporter:
+    """Traces a network on a sample and writes what it saw."""
+
+    name = "torchscript"
+
+    def export(
+        self, module: nn.Module, sample: dict[str, torch.Tensor], outputs: tuple[str, ...], *, dynamic_batch: bool
+    ) -> onnx.ModelProto:
+        """The ONNX of `module` (in eval mode), with inputs and outputs named as in `sample` and `outputs`.
+
+        Raises:
+            ExportError: torch cannot trace the network or has no ONNX for something in it.
+        """
+        buffer: Any = io.BytesIO()
+        batch = {name: {0: "batch"} for name in (*sample, *outputs)} if dynamic_batch else None
+        try:
+            with _quiet(), folded(module), torch.no_grad():
+                torch.onnx.export(
+                    ByPosition(module, tuple(sample)).eval(),
+                    tuple(sample.values()),
+                    buffer,
+                    input_names=list(sample),
+                    output_names=list(outputs),
+                    dynamic_axes=batch,
+                    opset_version=OPSET,
+                    custom_opsets={DOMAIN: 1} if has_operators(module) else None,
+                    do_constant_folding=True,
+                    dynamo=False,
+                )
+        except Exception as error:  # torch raises whatever the module and the converter raise
+            raise ExportError(
+                "torch cannot export the network",
+                details=_first_lines(error),
+                hint="the network must be traceable: no Python branches on values, and operators that ONNX has",
+            ) from error
+        return tidied(onnx.load_from_string(buffer.getvalue()), scope=_SCOPE)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    # The exporter warns that it is the older one, and prints; standard output belongs to the caller.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _first_lines(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return "\n".join([f"{type(error).__name__}: {lines[0] if lines else ''}", *lines[1:4]])
