@@ -1,0 +1,258 @@
+"""`edgefer build-engine`: from a network to a judged bundle, its report and an engine.
+
+The order matters: everything that can be refused is refused before long steps start; nothing is written under the
+bundle's name before the verdict is known; and the bundle is written before the engine is compiled, because it is whole
+without one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+
+from edgefer.bundle.container import Bundle
+from edgefer.bundle.manifest import CalibrationSpec
+from edgefer.engine.bundle_engine import EngineResult, compile_bundle
+from edgefer.engine.cache import EngineCache
+from edgefer.engine.flavours import detect
+from edgefer.progress import Reporter, Silent
+from edgefer_export import assemble as parts
+from edgefer_export.data.feeds import Feeds
+from edgefer_export.data.overlap import check_disjoint
+from edgefer_export.evaluate import Batched, Evaluation, LogitsFunction, evaluate
+from edgefer_export.gate import GateResult, judge
+from edgefer_export.golden import Golden, answer, golden_inputs
+from edgefer_export.networks.registry import LoadedNetwork
+from edgefer_export.report import compose
+from edgefer_export.report.content import Report, count_layers, to_json
+from edgefer_export.report.html import write_report
+from edgefer_export.resolve import Resolved, resolve
+from edgefer_export.result import BuildResult
+from edgefer_export.runners import graph_function, logits_of, network_function
+from edgefer_export.spec import BuildSpec
+from edgefer_export.steps import Graphs, make_graphs
+
+REFERENCE = "fp32 network"
+_CONCURRENCY = 2
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """The verdict with all that was needed for it."""
+
+    gate: GateResult
+    evaluation: Evaluation
+    golden: Golden
+
+
+def build(spec: BuildSpec, reporter: Reporter | None = None) -> BuildResult:
+    """Build what `spec` asks for. The report is written whatever the verdict; the bundle unless it is `fail`.
+
+    Raises:
+        UsageError: the specification cannot be met.
+        EnvironmentMismatch: the flavour asked for is not on this machine, or a package is missing.
+        CheckpointError, DataError, CalibrationError, ExportError: from the steps.
+        CompileError: TensorRT refused the graph; the bundle has been written by then.
+    """
+    reporter = reporter or Silent()
+    spec = replace(spec, batches=tuple(sorted({1, *spec.batches})))
+    spec.check_files()
+    if spec.flavour not in {"auto", "none"}:
+        detect(spec.flavour)
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "resolve"):
+        resolved = resolve(spec, reporter)
+    network = resolved.network
+    calibration = Feeds(resolved.calibration, network.inputs) if resolved.calibration is not None else None
+    graphs = make_graphs(network, calibration, spec, reporter)
+    seconds.update(graphs.timings)
+    with _timed(seconds, "gate"):
+        judged = _judge(resolved, calibration, graphs, spec, reporter)
+    allowed = judged.gate.verdict != "fail" or spec.allow_over_budget
+    bundle = None
+    if allowed:
+        with _timed(seconds, "bundle"):
+            bundle = _bundle(resolved, calibration, graphs, judged, spec)
+            report = _report(resolved, calibration, graphs, judged, spec, seconds)
+            bundle = parts.with_report(bundle, to_json(report))
+            bundle.write(_output(spec))
+    engine: EngineResult | None = None
+    try:
+        if bundle is not None and spec.flavour != "none":
+            with _timed(seconds, "compile"):
+                cache = EngineCache(spec.cache) if spec.cache is not None else None
+                engine = compile_bundle(
+                    bundle, spec.flavour, reporter=reporter, cache=cache, engine_out=spec.engine_out
+                )
+    finally:
+        # Also when compiling failed: the verdict stands, and whoever looks into the failure wants to read it.
+        report = _report(resolved, calibration, graphs, judged, spec, seconds, engine=engine, bundle=bundle)
+        html, json_path = write_report(report, spec.report_folder)
+    return BuildResult(
+        bundle=_output(spec) if bundle is not None else None,
+        report_html=html,
+        report_json=json_path,
+        verdict=judged.gate.verdict,
+        reason=judged.gate.reason,
+        report=report,
+        engine=engine if engine is not None and engine.graphs else None,
+        seconds=seconds,
+    )
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[stage] = time.perf_counter() - started
+
+
+def _output(spec: BuildSpec) -> Path:
+    if spec.output is None:
+        raise RuntimeError("a build without an output is refused when its specification is made")
+    return spec.output
+
+
+def _judge(
+    resolved: Resolved, calibration: Feeds | None, graphs: Graphs, spec: BuildSpec, reporter: Reporter
+) -> _Judged:
+    network = resolved.network
+    reference = network_function(network)
+    functions = {step.name: graph_function(step.model) for step in graphs.steps}
+    stored = golden_inputs(network, resolved.evaluation if spec.golden_from_data else None)
+    golden = answer(
+        network,
+        stored,
+        (reference, functions[graphs.final.name]),
+        spec.target_precision,
+        synthetic=not spec.golden_from_data,
+    )
+    runners: dict[str, LogitsFunction | Batched] = {REFERENCE: Batched(logits_of(reference))}
+    runners.update({name: logits_of(function) for name, function in functions.items()})
+    if resolved.evaluation is None:
+        evaluation = _on_golden(network, golden, runners)
+    else:
+        evaluation = evaluate(
+            Feeds(resolved.evaluation, network.inputs), runners, reporter=reporter, concurrency=_CONCURRENCY
+        )
+        if calibration is not None:
+            check_disjoint(calibration.records, evaluation.records)
+    gate = judge(
+        evaluation.logits[REFERENCE],
+        {name: evaluation.logits[name] for name in functions},
+        evaluation.labels,
+        network.labels,
+        spec.budget,
+        reference_name=REFERENCE,
+    )
+    return _Judged(gate, evaluation, golden)
+
+
+def _on_golden(network: LoadedNetwork, golden: Golden, runners: dict[str, LogitsFunction | Batched]) -> Evaluation:
+    """Without evaluation data the forms of the network are compared on the golden inputs, which have no labels."""
+    count = golden.spec.count
+    feeds = [
+        {spec.name: golden.tensors[spec.name][index : index + 1] for spec in network.inputs} for index in range(count)
+    ]
+    logits, seconds = {}, {}
+    for name, runner in runners.items():
+        function = runner.function if isinstance(runner, Batched) else runner
+        started = time.perf_counter()
+        logits[name] = np.concatenate([np.asarray(function(tensors), np.float32) for tensors in feeds])
+        seconds[name] = time.perf_counter() - started
+    return Evaluation(
+        logits=logits, labels=None, class_names=network.labels, records=(), seconds=seconds, source="golden inputs"
+    )
+
+
+def _bundle(resolved: Resolved, calibration: Feeds | None, graphs: Graphs, judged: _Judged, spec: BuildSpec) -> Bundle:
+    sources = {}
+    if resolved.checkpoint is not None:
+        sources["weights"] = resolved.checkpoint.sha256
+    if resolved.evaluation is not None:
+        sources["evaluation"] = judged.evaluation.digest
+    return parts.assemble(
+        resolved.network,
+        graphs,
+        spec,
+        judged.gate.spec(
+            data_digest=sources.get("evaluation", ""),
+            data_source=judged.evaluation.source,
+            over_budget_allowed=judged.gate.verdict == "fail",
+        ),
+        golden=judged.golden,
+        calibration=_calibration(calibration, spec),
+        sources=sources,
+        members={},
+    )
+
+
+def _calibration(calibration: Feeds | None, spec: BuildSpec) -> CalibrationSpec | None:
+    return None if calibration is None else parts.calibration_spec(spec, calibration)
+
+
+def _report(
+    resolved: Resolved,
+    calibration: Feeds | None,
+    graphs: Graphs,
+    judged: _Judged,
+    spec: BuildSpec,
+    seconds: dict[str, float],
+    *,
+    engine: EngineResult | None = None,
+    bundle: Bundle | None = None,
+) -> Report:
+    network, gate, evaluation = resolved.network, judged.gate, judged.evaluation
+    layers = compose.graph_layers(graphs.final.model, graphs.quantised)
+    summary = compose.engine_summary(engine)
+    calibrated = None
+    if calibration is not None and graphs.quantised is not None and spec.calibration is not None:
+        calibrated = compose.calibration_report(
+            graphs.quantised, spec.calibration, calibration.digest, spec.method, spec.percentile_value
+        )
+    digests = {f"graph {step.name}": _sha256(step.model.SerializeToString(deterministic=True)) for step in graphs.steps}
+    if resolved.checkpoint is not None:
+        digests["weights"] = resolved.checkpoint.sha256
+    if bundle is not None:
+        digests["bundle"] = bundle.digest
+    further = {"bundle": len(bundle.to_bytes()) if bundle is not None else 0, "engine": summary.bytes if summary else 0}
+    return Report(
+        title=f"{network.name}, {spec.target_precision}",
+        verdict=gate.verdict,
+        reason=gate.reason,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        command=spec.command,
+        network=parts.network_spec(network),
+        precision=spec.target_precision,
+        labels=network.labels,
+        inputs=network.inputs,
+        budget=gate.budget,
+        checks=compose.budget_checks(gate),
+        blamed_step=gate.blamed_step,
+        images_to_decide=gate.images_to_decide,
+        over_budget_allowed=gate.verdict == "fail" and spec.allow_over_budget,
+        steps=compose.step_reports(gate, evaluation, graphs.steps),
+        calibration=calibrated,
+        evaluation=compose.evaluation_report(evaluation) if resolved.evaluation is not None else None,
+        layers=layers,
+        layer_counts=count_layers(layers),
+        engine=summary,
+        sizes=compose.sizes(graphs.steps, further),
+        seconds=dict(seconds),
+        digests=digests,
+        environment=parts.tool_versions(),
+        notes=engine.notes if engine is not None and not engine.graphs else (),
+    )
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

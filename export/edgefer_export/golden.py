@@ -1,0 +1,101 @@
+"""Choosing and answering the golden inputs of a bundle."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgefer.bundle.golden import decode, encode
+from edgefer.bundle.manifest import GoldenSpec, InputSpec
+from edgefer_export.data import open_dataset
+from edgefer_export.data.dataset import Dataset
+from edgefer_export.data.feeds import Feeds
+from edgefer_export.networks.registry import LoadedNetwork
+from edgefer_export.runners import Outputs, Tensors, one_by_one
+
+COUNT = 32
+_SEED = 20250
+TOLERANCES = {"fp32": 1e-3, "fp16": 2e-2, "int8": 5e-2, "int8+fp16": 5e-2}
+"""What an engine may differ from the graph's answers, as max|a-b| / max(1, max|ref|): other kernels sum in another
+order, and one INT8 step moves with it. Wide enough for that, far too narrow for a wrong layer."""
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Golden inputs with their answers: the manifest's part and the members to store."""
+
+    spec: GoldenSpec
+    members: dict[str, bytes]
+    tensors: dict[str, npt.NDArray[np.float32]]
+
+
+def golden_inputs(network: LoadedNetwork, data: Dataset | None) -> dict[str, npt.NDArray[np.generic]]:
+    """What is stored for each input, (count, ...): codes of images, floats of anything else.
+
+    Synthetic pairs where the network takes faces in colour or grey; the first samples of `data` where given.
+    """
+    batch = network.inputs[0].shape[0]
+    count = -(-COUNT // batch) * batch
+    band = next((spec.image.band for spec in network.inputs if spec.role == "infrared" and spec.image), None)
+    faces = all(spec.role in {"visible", "infrared", "present"} for spec in network.inputs)
+    if data is None and faces:
+        data = open_dataset(f"synthetic:{count}:{_SEED}:{band if band in ('lwir', 'nir') else 'lwir'}")
+    if data is None:
+        rng = np.random.default_rng(_SEED)
+        return {spec.name: _noise(spec, count, rng) for spec in network.inputs}
+    picked = list(itertools.islice(Feeds(data, network.inputs), count))
+    # Data with fewer samples than asked for is repeated, so that every batch size divides the count.
+    cycle = list(itertools.islice(itertools.cycle(picked), count))
+    return {
+        spec.name: encode(np.concatenate([tensors[spec.name] for tensors in cycle]), spec) for spec in network.inputs
+    }
+
+
+def answer(
+    network: LoadedNetwork,
+    stored: dict[str, npt.NDArray[np.generic]],
+    functions: tuple[Callable[[Tensors], Outputs], Callable[[Tensors], Outputs]],
+    precision: str,
+    *,
+    synthetic: bool,
+) -> Golden:
+    """Run the FP32 network and the deployed graph on the golden inputs and lay out the members."""
+    tensors = {spec.name: decode(stored[spec.name], spec) for spec in network.inputs}
+    batch = network.inputs[0].shape[0]
+    reference, expected = (one_by_one(function, tensors, network.inputs, batch) for function in functions)
+    members: dict[str, bytes] = {}
+
+    def keep(kind: str, arrays: dict[str, npt.NDArray[np.generic]]) -> dict[str, str]:
+        names = {name: f"golden/{kind}-{index}.npy" for index, name in enumerate(arrays)}
+        members.update({names[name]: _npy(array) for name, array in arrays.items()})
+        return names
+
+    spec = GoldenSpec(
+        count=len(tensors[network.inputs[0].name]),
+        inputs=keep("input", stored),
+        reference=keep("reference", dict(reference)),
+        expected=keep("expected", dict(expected)),
+        tolerance=TOLERANCES[precision],
+        synthetic=synthetic,
+    )
+    return Golden(spec, members, tensors)
+
+
+def _noise(spec: InputSpec, count: int, rng: np.random.Generator) -> npt.NDArray[np.generic]:
+    shape = (count, *spec.shape[1:])
+    if spec.image is not None:
+        return rng.integers(0, 256, shape, dtype=np.uint8)
+    if spec.role == "present":
+        return np.ones(shape, np.float32)
+    return rng.random(shape, dtype=np.float32)
+
+
+def _npy(array: npt.NDArray[np.generic]) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+    return stream.getvalue()

@@ -1,0 +1,101 @@
+"""From what was asked for to a network with weights, labels and inputs, and the data to go with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from edgefer.errors import CheckpointError, UsageError
+from edgefer.progress import Reporter
+from edgefer_export.checkpoint import CheckpointReport, load_weights, read_metadata
+from edgefer_export.data import open_dataset
+from edgefer_export.data.dataset import Dataset
+from edgefer_export.network_argument import classify
+from edgefer_export.networks import registry
+from edgefer_export.networks.registry import LoadedNetwork
+from edgefer_export.spec import BuildSpec
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The network of a build in evaluation mode, its checkpoint where one was given, and the data sets."""
+
+    network: LoadedNetwork
+    checkpoint: CheckpointReport | None
+    calibration: Dataset | None
+    evaluation: Dataset | None
+
+
+def resolve(spec: BuildSpec, reporter: Reporter) -> Resolved:
+    """Make the network, load its weights and open the data.
+
+    Options and labels come from the specification, then from the checkpoint, then from the data, then from the
+    network's own defaults.
+
+    Raises:
+        UsageError: unknown network or option.
+        CheckpointError: the checkpoint cannot be read, or belongs to another network.
+        DataError: a data set cannot be read, or its classes are not those of the network.
+    """
+    network, checkpoint = _network(spec, reporter)
+    network.module.eval()
+    # The sequence of the logits is the network's, so data is opened with its labels, whatever the folders' order.
+    labels = network.labels
+    calibration = None
+    if spec.quantises and spec.calibration is not None:
+        calibration = open_dataset(spec.calibration, spec.layout, labels, reporter=reporter)
+    evaluation = None
+    if spec.evaluation is not None:
+        evaluation = open_dataset(spec.evaluation, spec.layout, labels, reporter=reporter)
+    return Resolved(network, checkpoint, calibration, evaluation)
+
+
+def _network(spec: BuildSpec, reporter: Reporter) -> tuple[LoadedNetwork, CheckpointReport | None]:
+    metadata = read_metadata(spec.weights) if spec.weights is not None else None
+    known = metadata is not None and metadata.network == spec.network
+    options = {**(metadata.options if metadata is not None and known else {}), **spec.options}
+    labels = spec.labels or (metadata.labels if metadata is not None else None)
+    if classify(spec.network) == "file":
+        labels = labels or _labels_of_data(spec, reporter)
+        network = registry.from_file(spec.network, dict(spec.inputs), labels=labels, options=options, band=spec.band)
+    else:
+        if spec.inputs:
+            raise UsageError(
+                f"`--input` is for networks given as FILE.py:FACTORY; {spec.network} knows its inputs.",
+                hint="Set the size of a registered network with --option size=N.",
+            )
+        if metadata is not None and not known and metadata.network in registry.names():
+            raise CheckpointError(
+                f"{spec.weights} holds the weights of {metadata.network}, not of {spec.network}",
+                hint=f"Build {metadata.network}, or give the checkpoint of {spec.network}.",
+            )
+        band = spec.band or (metadata.band if metadata is not None else None)
+        if labels is not None:
+            # The labels decide the number of classes; a checkpoint's own label set would contradict others.
+            options = {key: value for key, value in options.items() if key not in {"labels", "classes"}}
+        network = registry.create(spec.network, options, labels=labels, band=band)  # type: ignore[arg-type]
+    if spec.weights is None:
+        reporter.note("No --weights given: the network keeps its initial weights, which recognise nothing.")
+        return network, None
+    return network, load_weights(network.module, spec.weights)
+
+
+def _labels_of_data(spec: BuildSpec, reporter: Reporter) -> tuple[str, ...]:
+    if spec.evaluation is None:
+        raise UsageError(
+            "The labels of the network are not known.",
+            hint="Give --labels, or labelled --evaluation data whose folders name them.",
+        )
+    return tuple(open_dataset(spec.evaluation, spec.layout, reporter=reporter).labels)
+
+
+def in_band(network: LoadedNetwork, band: str) -> LoadedNetwork:
+    """The same network with the band of its infrared inputs stated."""
+    import msgspec
+
+    inputs = tuple(
+        msgspec.structs.replace(spec, image=msgspec.structs.replace(spec.image, band=band))
+        if spec.role == "infrared" and spec.image is not None
+        else spec
+        for spec in network.inputs
+    )
+    return replace(network, inputs=inputs)

@@ -1,0 +1,100 @@
+"""The graphs of a build, one a step: exported, simplified, quantised, in half precision."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass, field
+
+import onnx
+
+from edgefer.bundle.manifest import OutputSpec
+from edgefer.errors import CalibrationError
+from edgefer.progress import Reporter
+from edgefer_export.data.feeds import Feeds
+from edgefer_export.half import to_half
+from edgefer_export.networks.registry import LoadedNetwork
+from edgefer_export.onnx_export import export_onnx
+from edgefer_export.quantise import QuantisedGraph, QuantiseSpec, quantise
+from edgefer_export.simplify import simplify
+from edgefer_export.spec import BuildSpec
+
+CHECKED_SAMPLES = 4
+"""Samples of the data that the export is checked on besides random inputs."""
+
+
+@dataclass(frozen=True)
+class StepGraph:
+    """The graph after one step, with how long the step took in seconds and what it has to say."""
+
+    name: str
+    model: onnx.ModelProto
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """Size of the serialised graph."""
+        return int(self.model.ByteSize())
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """All steps in order; the last is what gets deployed."""
+
+    steps: tuple[StepGraph, ...]
+    outputs: tuple[OutputSpec, ...]
+    quantised: QuantisedGraph | None = None
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def final(self) -> StepGraph:
+        """The graph to deploy."""
+        return self.steps[-1]
+
+
+def make_graphs(network: LoadedNetwork, calibration: Feeds | None, spec: BuildSpec, reporter: Reporter) -> Graphs:
+    """Run the steps that the precision asks for.
+
+    Raises:
+        ExportError: a graph does not compute what the network computes.
+        CalibrationError: INT8 without usable data.
+    """
+    started = time.perf_counter()
+    with reporter.task("export to ONNX"):
+        feeds = itertools.islice(iter(calibration), CHECKED_SAMPLES) if calibration is not None else None
+        exported = export_onnx(network, feeds, batches=spec.batches)
+    steps = [StepGraph("exported", exported.model, time.perf_counter() - started, exported.notes)]
+
+    started = time.perf_counter()
+    with reporter.task("simplify"):
+        simpler = simplify(exported.model)
+    if not simpler.simplified:
+        reporter.note(simpler.note)
+    notes = (simpler.note,) if simpler.note else ()
+    steps.append(StepGraph("simplified", simpler.model, time.perf_counter() - started, notes))
+
+    quantised = None
+    if spec.quantises:
+        if calibration is None:
+            raise CalibrationError(
+                "INT8 needs calibration data and none is given.", hint="Give --calibration, or build fp16."
+            )
+        started = time.perf_counter()
+        quantised = quantise(steps[-1].model, calibration, quantise_spec(spec), reporter)
+        steps.append(StepGraph("int8", quantised.model, time.perf_counter() - started, quantised.notes))
+
+    if spec.target_precision in {"fp16", "int8+fp16"}:
+        started = time.perf_counter()
+        with reporter.task("cast to FP16"):
+            half = to_half(steps[-1].model)
+        steps.append(StepGraph("fp16", half.model, time.perf_counter() - started, half.notes))
+    return Graphs(tuple(steps), exported.outputs, quantised, {step.name: step.seconds for step in steps})
+
+
+def quantise_spec(spec: BuildSpec) -> QuantiseSpec:
+    """The quantiser's part of a build specification."""
+    percentile = spec.percentile_value
+    if percentile is None:
+        return QuantiseSpec(method=spec.method, exclude=spec.exclude)
+    return QuantiseSpec(method=spec.method, exclude=spec.exclude, percentile=percentile)
