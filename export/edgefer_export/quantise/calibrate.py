@@ -7,8 +7,8 @@ through. The histogram methods run the data twice, first for the largest magnitu
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from edgefer.errors import CalibrationError, ExportError
-from edgefer.progress import Reporter
+from edgefer.progress import Advance, Reporter
 from edgefer_export.quantise.entropy import ENTROPY_BINS, entropy_threshold
 from edgefer_export.quantise.feed_check import FeedCheck
 from edgefer_export.quantise.histogram import Histogram
@@ -57,8 +57,7 @@ def calibrate(
     tap = ActivationTap(model, tensors, spec.threads)
     extrema: dict[str, tuple[float, float]] = dict.fromkeys(tensors, (np.inf, -np.inf))
     count, first = 0, None
-    samples = iter(feeds())
-    with reporter.task("calibration: ranges", operator.length_hint(samples) or None) as advance:
+    with _one_pass(feeds, reporter, "calibration: ranges") as (samples, advance):
         for feed in samples:
             for name, values in tap.run(feed, count):
                 low, high = float(values.min()), float(values.max())
@@ -87,14 +86,27 @@ def calibrate(
     return Calibration(ranges, count, first)
 
 
+@contextmanager
+def _one_pass(feeds: Feeds, reporter: Reporter, task: str) -> Iterator[tuple[Iterator[Feed], Advance]]:
+    samples = feeds()
+    try:
+        with reporter.task(task, len(feeds) if isinstance(feeds, Sized) else None) as advance:
+            yield samples, advance
+    finally:
+        # A generator that an error leaves suspended would keep its threads and files until it is collected.
+        close = getattr(samples, "close", None)
+        if close is not None:
+            close()
+
+
 def _histograms(
     tap: ActivationTap, feeds: Feeds, amax: dict[str, float], count: int, reporter: Reporter
 ) -> dict[str, Histogram]:
     """Count the magnitudes of the tensors in `amax`, in a second pass over the data."""
     histograms = {name: Histogram(value) for name, value in amax.items()}
     seen = 0
-    with reporter.task("calibration: histograms", count) as advance:
-        for feed in feeds():
+    with _one_pass(feeds, reporter, "calibration: histograms") as (samples, advance):
+        for feed in samples:
             for name, values in tap.run(feed, seen):
                 if name not in histograms:
                     continue

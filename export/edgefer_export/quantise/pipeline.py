@@ -8,13 +8,14 @@ import onnx
 
 from edgefer.errors import CalibrationError, InputError
 from edgefer.progress import Reporter
+from edgefer_export.operators import IR_VERSION, OPSET
 from edgefer_export.quantise.calibrate import Calibration, Feeds, calibrate
 from edgefer_export.quantise.graph_index import name_nodes, required_inputs
 from edgefer_export.quantise.placement import place
 from edgefer_export.quantise.result import QuantisedGraph
 from edgefer_export.quantise.rewrite import insert_qdq
 from edgefer_export.quantise.spec import QuantiseSpec
-from edgefer_export.quantise.verify import IR_VERSION, OPSET, verify_qdq, verify_runs
+from edgefer_export.quantise.verify import verify_qdq, verify_runs
 
 # Below this a range is a guess: a single bright frame decides it.
 _FEW_SAMPLES = 16

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from onnx import GraphProto, NodeProto, TensorProto
 
 from edgefer.errors import CalibrationError, UsageError
+from edgefer_export.operators import DOMAIN
 from edgefer_export.quantise.graph_index import ONNX_DOMAINS, GraphIndex, nodes_within, subgraphs
 from edgefer_export.quantise.result import Layer
 
 QUANTISED_OPERATORS = ("Conv", "Gemm", "MatMul")
 # ConvTranspose has its output channels on axis 1, divided by groups, which TensorRT releases take differently.
 FLOAT_OPERATORS = ("ConvTranspose",)
-PLUGIN_DOMAIN = "edgefer"
 _NAMES_SHOWN = 8
 
 
@@ -110,7 +110,7 @@ def place(graph: GraphProto, exclude: tuple[str, ...]) -> Placement:
 
 
 def _is_layer(node: NodeProto) -> bool:
-    if node.domain == PLUGIN_DOMAIN:
+    if node.domain == DOMAIN:
         return True
     return node.domain in ONNX_DOMAINS and node.op_type in (*QUANTISED_OPERATORS, *FLOAT_OPERATORS)
 
@@ -139,7 +139,7 @@ def _match(graph: GraphProto, exclude: tuple[str, ...]) -> tuple[dict[str, str],
 
 def _obstacle(node: NodeProto, constants: GraphIndex) -> str:
     """Why a layer cannot be quantised; empty when it can."""
-    if node.domain == PLUGIN_DOMAIN:
+    if node.domain == DOMAIN:
         return "an operator of domain edgefer is computed in floating point"
     if node.op_type in FLOAT_OPERATORS:
         return f"{node.op_type} is kept in floating point"

@@ -10,10 +10,8 @@ import onnxruntime
 from onnx import NodeProto, TensorProto, numpy_helper
 
 from edgefer.errors import ExportError
+from edgefer_export.operators import IR_VERSION, OPSET
 from edgefer_export.quantise.graph_index import GraphIndex
-
-OPSET = 19
-IR_VERSION = 9
 
 
 def verify_qdq(model: onnx.ModelProto) -> None:
