@@ -179,7 +179,9 @@ def _check_folder(root: Path, text: str) -> None:
 def _open_synthetic(source: SyntheticSource, labels: tuple[str, ...] | None) -> Dataset:
     from edgefer_export.data.synthetic import SyntheticPairs
 
-    return cast(Dataset, SyntheticPairs(count=source.count, seed=source.seed, band=source.band, labels=labels))
+    if labels is None:
+        return SyntheticPairs(count=source.count, seed=source.seed, band=source.band)
+    return SyntheticPairs(count=source.count, seed=source.seed, band=source.band, labels=labels)
 
 
 _Open = Callable[[Path, str, "tuple[str, ...] | None", Layout], FileDataset]

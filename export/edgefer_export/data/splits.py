@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -63,12 +64,33 @@ class Split:
     by_subject: bool
 
 
+@runtime_checkable
+class _Listing(Protocol):
+    """A data set that lists labels and people."""
+
+    @property
+    def targets(self) -> tuple[int, ...]: ...
+
+    @property
+    def subjects(self) -> tuple[str | None, ...]: ...
+
+
+@runtime_checkable
+class _Telling(Protocol):
+    """A data set that tells label and person of one sample without making its pixels."""
+
+    def label(self, index: int) -> int: ...
+
+    def subject(self, index: int) -> str | None: ...
+
+
 def targets_and_subjects(dataset: Dataset) -> tuple[tuple[int, ...], tuple[str | None, ...]]:
-    """Label and person of every sample: from the data set's `targets` and `subjects` where it has these, without
-    reading pixels; else by reading every sample."""
-    targets, subjects = getattr(dataset, "targets", None), getattr(dataset, "subjects", None)
-    if targets is not None and subjects is not None:
-        return tuple(targets), tuple(subjects)
+    """Label and person of every sample, without reading pixels where the data set can tell; else by reading all."""
+    if isinstance(dataset, _Listing):
+        return dataset.targets, dataset.subjects
+    if isinstance(dataset, _Telling):
+        every = range(len(dataset))
+        return tuple(map(dataset.label, every)), tuple(map(dataset.subject, every))
     read = [(sample.label, sample.subject) for sample in samples(dataset)]
     return tuple(label for label, _ in read), tuple(subject for _, subject in read)
 
@@ -120,11 +142,11 @@ def _parts(
             "parts."
         )
     counts = np.zeros((len(groups), len(dataset.labels)))
-    for row, members in enumerate(groups.values()):
-        for index in members:
+    members = list(groups.values())
+    for row, indices in enumerate(members):
+        for index in indices:
             counts[row, targets[index]] += 1
     owner = _assign(counts, np.array(shares), np.random.default_rng(seed))
-    members = list(groups.values())
     parts = [
         tuple(sorted(index for row in np.flatnonzero(owner == part) for index in members[row]))
         for part in range(len(shares))

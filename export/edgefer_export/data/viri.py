@@ -17,8 +17,8 @@ from edgefer_export.data.file_dataset import FileDataset, SubjectRule
 from edgefer_export.data.label_tree import LabelTree, is_hidden, scan
 from edgefer_export.data.pairs import join
 
-LABELS = ("Angry", "Happy", "Neutral", "Sad", "Surprise")
-"""The classes of VIRI in the order of the logits."""
+LABELS = ("angry", "happy", "neutral", "sad", "surprise")
+"""The classes of VIRI in the order of the logits, spelled as the networks and the synthetic pairs spell them."""
 
 FOLDERS = {"visible": "vis", "infrared": "ir"}
 
