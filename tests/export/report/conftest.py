@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from edgefer.bundle.manifest import ImageSpec, InputSpec, NetworkSpec, StepFigure
 from edgefer_export.report.content import (
@@ -22,8 +23,14 @@ LABELS = ("neutral", "happy", "surprised", "sad", "angry")
 PER_CLASS = 401
 
 
+@pytest.fixture
 def sample_report() -> Report:
     """A fused INT8 build that passes."""
+    return make_report()
+
+
+def make_report() -> Report:
+    """What `sample_report` gives."""
     layers = _layers()
     return Report(
         title="viri-fusion, INT8",
@@ -133,9 +140,7 @@ def sample_report() -> Report:
             "onnxruntime": "1.31.0",
             "platform": "Linux x86_64",
         },
-        notes=(
-            "The evaluation data is synthetic: the figures say what the build lost and nothing about people.",
-        ),
+        notes=("The evaluation data is synthetic: the figures say what the build lost and nothing about people.",),
     )
 
 
