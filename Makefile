@@ -49,7 +49,7 @@ test-pythons: $(STAMP)
 
 bench: $(STAMP)
 	$(PY) -m pytest benchmarks --benchmark-only --benchmark-json=bench-output.json -q
-	$(PY) -m benchmarks.table bench-output.json
+	$(PY) benchmarks/table.py bench-output.json
 
 bench-synthetic: $(STAMP)
 	$(PY) benchmarks/synthetic_study.py
