@@ -109,10 +109,10 @@ class LayerCounts(msgspec.Struct, frozen=True, kw_only=True):
 def parse_layers(message: str) -> tuple[tuple[LayerReport, ...], tuple[str, ...]]:
     """Layers of one `Layers:` message, and the lines in its layer section that could not be read, as they were.
 
-    The section ends at the first empty line; what follows (inputs and outputs, metadata) is not about layers. A
-    message without the header has no layers.
+    The section ends at a gap that no layer follows: inputs and outputs, metadata and such come after it. A message
+    without the header has no layers.
     """
-    lines = message.strip("\n").splitlines()
+    lines = message.strip("\n").split("\n")  # not splitlines: TensorRT separates node names by control characters
     if not lines or not lines[0].strip().endswith(HEADER):
         return (), ()
     layers, unparsed = [], []
@@ -140,11 +140,14 @@ def count(layers: Sequence[LayerReport], unparsed: int = 0) -> LayerCounts:
 
 def _section(lines: list[str]) -> list[str]:
     section: list[str] = []
+    after_gap = False
     for line in lines:
         if not line.strip():
-            if section:
-                break
+            after_gap = True
             continue
+        if after_gap and section and not line.startswith("Name: "):
+            break
+        after_gap = False
         section.append(line)
     return section
 

@@ -1,0 +1,172 @@
+"""From a bundle to engines for this machine: each graph compiled, or found in the cache.
+
+Of what is outside the bundle only TensorRT, the GPU and its driver matter, and all of them are in the cache key.
+Compiling needs the package `onnx`; an engine that is in the cache needs neither that nor anything of the host half.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from edgefer import atomic
+from edgefer.bundle.container import Bundle
+from edgefer.bundle.manifest import GraphSpec
+from edgefer.engine.cache import GRAPH, EngineCache, cache_key
+from edgefer.engine.compile import CompileRequest, compile_onnx
+from edgefer.engine.driver import CudaDriver, cuda_driver
+from edgefer.engine.flavours import FLAVOURS, Flavour, detect
+from edgefer.engine.known_bad import known_bad
+from edgefer.engine.report import EngineReport
+from edgefer.engine.trtexec import trtexec_command
+from edgefer.errors import EnvironmentMismatch
+from edgefer.progress import Reporter, Silent
+
+NO_ENGINE = "none"
+
+
+@dataclass(frozen=True)
+class GraphEngine:
+    """The engine of one graph: where the plan lies in the cache, and where a copy was asked for and put."""
+
+    role: str
+    path: Path
+    report: EngineReport
+    cached: bool
+    trtexec: str
+    copy: Path | None = None
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """What compiling a bundle gave. `flavour` is "none" when nothing was built; then `notes` says why.
+
+    `path`, `report` and `cached` are of the first graph, and None or False without engines. `trtexec` has a line for
+    every graph, also without engines.
+    """
+
+    flavour: str
+    version: str
+    graphs: tuple[GraphEngine, ...]
+    notes: tuple[str, ...]
+    trtexec: str
+
+    @property
+    def path(self) -> Path | None:
+        return self.graphs[0].path if self.graphs else None
+
+    @property
+    def report(self) -> EngineReport | None:
+        return self.graphs[0].report if self.graphs else None
+
+    @property
+    def cached(self) -> bool:
+        return bool(self.graphs) and all(graph.cached for graph in self.graphs)
+
+
+def compile_bundle(
+    bundle: Bundle,
+    flavour: str = "auto",
+    *,
+    reporter: Reporter | None = None,
+    cache: EngineCache | None = None,
+    engine_out: str | os.PathLike[str] | None = None,
+    timeout: float | None = None,
+) -> EngineResult:
+    """Compile every graph of `bundle` for this machine, or take it from the cache.
+
+    Args:
+        bundle: a verified bundle.
+        flavour: `tensorrt`, `tensorrt_rtx`, `none` (no engine), or `auto`: the first that can build here, else none.
+        reporter: hears of progress and of what is worth knowing about the TensorRT at hand.
+        cache: where engines are kept; the user's cache folder by default.
+        engine_out: also copy the plan there; with several graphs their names go before the suffix.
+        timeout: seconds for compiling one graph; None for no limit.
+
+    Raises:
+        UsageError: no such flavour.
+        EnvironmentMismatch: the flavour named is missing, `onnx` is missing and an engine must be built, or the cache
+            or `engine_out` cannot be written.
+        DeviceError: the flavour named needs a GPU and there is none.
+        CompileError: TensorRT refused a graph, or died, or ran out of time.
+    """
+    reporter = reporter or Silent()
+    if flavour == NO_ENGINE:
+        return _nothing(bundle, "no engine was asked for: the bundle runs on onnxruntime", reporter)
+    driver = cuda_driver()
+    try:
+        chosen = detect(flavour, driver)
+    except EnvironmentMismatch as error:
+        if flavour != "auto":
+            raise
+        reason = f"no engine was built: {error.message}; the bundle runs on onnxruntime ({error.hint})"
+        return _nothing(bundle, reason, reporter)
+    notes = [chosen.note] if chosen.note else []
+    notes += [line.text() for line in known_bad(chosen.name, chosen.version)]
+    for note in notes:
+        reporter.note(note)
+    kept = cache or EngineCache()
+    engines = []
+    for graph in bundle.manifest.graphs:
+        engine = _engine(bundle, graph, chosen, driver, kept, reporter, timeout)
+        if engine_out is not None:
+            engine = _copied(engine, _target(Path(engine_out), graph, len(bundle.manifest.graphs)))
+        engines.append(engine)
+    lines = "\n".join(engine.trtexec for engine in engines)
+    return EngineResult(chosen.name, chosen.version, tuple(engines), tuple(notes), lines)
+
+
+def _engine(
+    bundle: Bundle,
+    graph: GraphSpec,
+    flavour: Flavour,
+    driver: CudaDriver,
+    cache: EngineCache,
+    reporter: Reporter,
+    timeout: float | None,
+) -> GraphEngine:
+    onnx = bundle.onnx(graph)
+    request = CompileRequest(flavour.name, batches=graph.batches)
+    key = cache_key(onnx, request, flavour.version, driver)
+    path, report, cached = cache.fetch(
+        key, lambda: compile_onnx(onnx, request, timeout=timeout, reporter=reporter), reporter
+    )
+    line = trtexec_command(
+        graph,
+        path.with_name(GRAPH),
+        f"{_stem(graph)}.plan",
+        flavour=flavour.name,
+        dynamic=report.dynamic,
+        workspace_bytes=report.workspace_bytes,
+    )
+    return GraphEngine(role=graph.role, path=path, report=report, cached=cached, trtexec=line)
+
+
+def _nothing(bundle: Bundle, reason: str, reporter: Reporter) -> EngineResult:
+    reporter.note(reason)
+    lines = [
+        trtexec_command(graph, f"{_stem(graph)}.onnx", f"{_stem(graph)}.plan", flavour=FLAVOURS[0])
+        for graph in bundle.manifest.graphs
+    ]
+    return EngineResult(NO_ENGINE, "", (), (reason,), "\n".join(lines))
+
+
+def _target(engine_out: Path, graph: GraphSpec, graphs: int) -> Path:
+    return engine_out if graphs == 1 else engine_out.with_suffix(f".{_stem(graph)}{engine_out.suffix}")
+
+
+def _stem(graph: GraphSpec) -> str:
+    """The graph's name among those of its bundle; a role may occur twice, a member's name cannot."""
+    return PurePosixPath(graph.member).stem
+
+
+def _copied(engine: GraphEngine, target: Path) -> GraphEngine:
+    try:
+        atomic.write_bytes(target, engine.path.read_bytes())
+    except OSError as error:
+        raise EnvironmentMismatch(
+            f"cannot copy the engine to {target}: {error}",
+            hint=f"name a file in a folder that exists and can be written; the engine is at {engine.path}",
+        ) from error
+    return GraphEngine(engine.role, engine.path, engine.report, engine.cached, engine.trtexec, target)

@@ -1,0 +1,186 @@
+"""What this machine can do, for `edgefer doctor`: found without importing anything heavy and without ever failing.
+
+TensorRT is imported in a child with a time limit, because a broken installation can take the process with it; all
+other packages are looked up by their metadata.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import signal
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from edgefer.engine.driver import CudaDriver, cuda_driver
+from edgefer.engine.flavours import FLAVOURS, RTX_NOTE, FlavourName, install_hint
+from edgefer.engine.known_bad import KnownBad, known_bad
+from edgefer.needs import PACKAGES, TENSORRT, Need, needs
+from edgefer.tegra import RELEASE_FILE, Tegra, tegra
+from edgefer.version import __version__
+
+_IMPORT = (
+    # The folder that doctor happens to be called in must not lend its files as packages.
+    "import sys; sys.path[:] = [each for each in sys.path if each]; "
+    "import importlib; print('version', importlib.import_module(sys.argv[1]).__version__)"
+)
+
+
+class Package(msgspec.Struct, frozen=True, kw_only=True):
+    """A package by pip's name. `version` is None where it is missing, or came without metadata (`installed` tells)."""
+
+    name: str
+    installed: bool
+    version: str | None
+
+
+class TensorRt(msgspec.Struct, frozen=True, kw_only=True):
+    """One flavour: whether it is installed and imports, its version, what is known against it, and how to get it."""
+
+    name: str
+    installed: bool
+    imports: bool
+    version: str | None
+    problem: str = ""
+    known_bad: tuple[KnownBad, ...] = ()
+    note: str = ""
+    hint: str = ""
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """All that `edgefer doctor` says. Memory is in bytes, None where the system does not tell."""
+
+    edgefer: str
+    python: str
+    executable: str
+    system: str
+    machine: str
+    cpus: int
+    memory_bytes: int | None
+    memory_available_bytes: int | None
+    tegra: Tegra | None
+    driver: CudaDriver
+    tensorrt: tuple[TensorRt, ...]
+    packages: tuple[Package, ...]
+    needs: tuple[Need, ...]
+
+
+def examine(
+    *, tegra_release: Path = RELEASE_FILE, driver: CudaDriver | None = None, import_timeout: float = 60.0
+) -> Environment:
+    """Look at this machine. What is missing or broken is part of the answer; nothing is raised for it.
+
+    `driver` is asked for when not given; `import_timeout` is in seconds, for each TensorRT.
+    """
+    driver = cuda_driver() if driver is None else driver
+    flavours = tuple(_flavour(name, import_timeout) for name in FLAVOURS)
+    packages = tuple(_package(name) for name in PACKAGES)
+    installed = {package.name: package.installed for package in packages}
+    installed[TENSORRT] = any(each.imports for each in flavours)
+    return Environment(
+        edgefer=__version__,
+        python=platform.python_version(),
+        executable=sys.executable,
+        system=f"{platform.system()} {platform.release()}",
+        machine=platform.machine(),
+        cpus=_cpus(),
+        memory_bytes=_memory("MemTotal"),
+        memory_available_bytes=_memory("MemAvailable"),
+        tegra=tegra(tegra_release),
+        driver=driver,
+        tensorrt=flavours,
+        packages=packages,
+        needs=needs(installed, lambda: install_hint("tensorrt" if driver.gpus else "tensorrt_rtx")),
+    )
+
+
+def _flavour(name: FlavourName, timeout: float) -> TensorRt:
+    hint = install_hint(name)
+    if not _importable(name):
+        return TensorRt(name=name, installed=False, imports=False, version=None, hint=hint)
+    note = RTX_NOTE if name == "tensorrt_rtx" else ""
+    version, problem = _imported(name, timeout)
+    if version is None:
+        version = _version((name,))
+        return TensorRt(
+            name=name, installed=True, imports=False, version=version, problem=problem, note=note, hint=hint
+        )
+    bad = known_bad(name, version)
+    return TensorRt(name=name, installed=True, imports=True, version=version, known_bad=bad, note=note)
+
+
+def _imported(name: str, timeout: float) -> tuple[str | None, str]:
+    """The version that the imported module states, or None with what went wrong."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _IMPORT, name],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"importing it took longer than {timeout:g} s"
+    except OSError as error:
+        return None, f"no process could be started to import it: {error}"
+    if done.returncode < 0:
+        return None, f"importing it killed the process: {_signal(-done.returncode)}"
+    stated = [line for line in done.stdout.splitlines() if line.startswith("version ")]
+    if done.returncode == 0 and stated:
+        return stated[-1].removeprefix("version ").strip(), ""
+    lines = done.stderr.strip().splitlines()
+    return None, lines[-1] if lines else f"importing it ended with status {done.returncode}"
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _package(name: str) -> Package:
+    others, module = PACKAGES[name]
+    installed = _importable(module)
+    return Package(name=name, installed=installed, version=_version((name, *others)) if installed else None)
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # a module that is loaded without a specification, or a broken finder
+        return sys.modules.get(module) is not None
+
+
+def _version(distributions: tuple[str, ...]) -> str | None:
+    for each in distributions:
+        try:
+            return metadata.version(each)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _cpus() -> int:
+    # A container is often given fewer than the machine has.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _memory(field: str) -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) * 1024
+    return None
