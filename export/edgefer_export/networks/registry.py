@@ -1,42 +1,29 @@
-"""The networks by name, and the one form in which the rest of the host half knows a network."""
+"""The networks by name: what there is, and how to make one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import nn
-
-from edgefer.bundle.manifest import GraphRole, InputSpec
+from edgefer.bundle.manifest import GraphRole
 from edgefer.errors import UsageError
 from edgefer_export.networks import cbam_fusion, naseem2025
 from edgefer_export.networks.family import LABEL_SETS, Band, NetworkFamily
+from edgefer_export.networks.loaded import LoadedNetwork, check_labels, class_names
 from edgefer_export.networks.options import Option, Settings, did_you_mean, read
+from edgefer_export.networks.user import from_file, input_specs
+
+__all__ = [
+    "LoadedNetwork",
+    "NetworkDescription",
+    "create",
+    "describe",
+    "from_file",
+    "input_specs",
+    "names",
+]
 
 _FAMILIES: dict[str, NetworkFamily] = {family.name: family for family in (*naseem2025.FAMILIES, *cbam_fusion.FAMILIES)}
-
-
-@dataclass(frozen=True)
-class LoadedNetwork:
-    """A network with all that an export must know of it.
-
-    `options` holds every option as text, defaults included, so that `create` makes the same network again. `inputs`
-    are named as in the network's `forward`; `labels` are in the order of the logits. `source` says where it came from:
-    the paper, or the user's file.
-    """
-
-    module: nn.Module
-    name: str
-    options: dict[str, str]
-    inputs: tuple[InputSpec, ...]
-    labels: tuple[str, ...]
-    graph_role: GraphRole
-    source: str
-
-    @property
-    def parameters(self) -> int:
-        """Number of trainable and frozen parameters; buffers such as running statistics do not count."""
-        return sum(parameter.numel() for parameter in self.module.parameters())
 
 
 @dataclass(frozen=True)
@@ -111,7 +98,7 @@ def _labelled(settings: Settings, labels: tuple[str, ...] | None) -> tuple[Setti
     classes = settings.integer("classes")
     if labels is None:
         known = {len(names): names for names in LABEL_SETS.values()}
-        return settings, known.get(classes, tuple(f"class_{index}" for index in range(classes)))
+        return settings, known.get(classes, class_names(classes))
     check_labels(labels)
     if "classes" in settings.given and classes != len(labels):
         raise UsageError(
@@ -119,12 +106,3 @@ def _labelled(settings: Settings, labels: tuple[str, ...] | None) -> tuple[Setti
             hint="leave out classes; the labels decide it",
         )
     return settings.replace("classes", len(labels)), labels
-
-
-def check_labels(labels: tuple[str, ...]) -> None:
-    """Raises UsageError for fewer than two labels, an empty one or one that occurs twice."""
-    twice = sorted({label for label in labels if labels.count(label) > 1})
-    if twice:
-        raise UsageError(f"labels occur twice: {', '.join(twice)}", hint="each class needs its own label")
-    if len(labels) < 2 or not all(labels):
-        raise UsageError(f"expected two or more labels, found {list(labels)}", hint="name each class")
