@@ -13,7 +13,7 @@ from edgefer.errors import DataError, InputError
 from edgefer_export import gate_reason as say
 from edgefer_export.blame import costliest_step, wrong_rewrite
 from edgefer_export.budget import parse_budget
-from edgefer_export.criteria import Criterion, combined_images, judge_criteria, overall
+from edgefer_export.criteria import Criterion, images_that_decide, judge_criteria, overall
 from edgefer_export.intervals import wilson
 from edgefer_export.metrics import Comparison, Labels, Logits, compare, correct_mask, finite_rows, step_figure
 
@@ -118,11 +118,12 @@ def judge(
     final = names[-1]
     against = compare(reference, every[final], labels, len(class_names))
     criteria = judge_criteria(against, class_names, budget)
+    decision = overall([criterion.verdict for criterion in criteria])
     wrong = wrong_rewrite(own)
     if wrong is not None:
         return result("fail", say.wrong_rewrite(wrong, own[wrong], names), wrong, criteria)
     if labels is None:
-        verdict: Verdict = "fail" if overall(criteria) == "fail" else "numeric"
+        verdict: Verdict = "fail" if decision == "fail" else "numeric"
         blamed = costliest_step(own, criteria[0], class_names) if verdict == "fail" else None
         return result(verdict, say.numeric(verdict, final, against, criteria[0]), blamed, criteria)
     useless = _no_better_than_majority(every, final, labels, class_names)
@@ -130,10 +131,9 @@ def judge(
         name, reason = useless
         blamed = None if name == reference_name else costliest_step(own, criteria[0], class_names)
         return result("fail", reason, blamed, criteria)
-    decision = overall(criteria)
     deciding = next((criterion for criterion in criteria if criterion.verdict == decision), criteria[0])
     blamed = None if decision == "pass" else costliest_step(own, deciding, class_names)
-    images = combined_images(criteria) if decision == "undecided" else None
+    images = images_that_decide(against, budget) if decision == "undecided" else None
     reason = say.decided(decision, final, figures, criteria, against=against, own=own, blamed=blamed, images=images)
     return result(decision, reason, blamed, criteria, images)
 

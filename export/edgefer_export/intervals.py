@@ -83,7 +83,7 @@ def paired_difference(pairs: Discordance, confidence: float = CONFIDENCE) -> Int
         ValueError: the counts are not those of a set.
     """
     if pairs.count <= 0 or min(pairs.lost, pairs.gained) < 0 or pairs.lost + pairs.gained > pairs.count * (1 + 1e-9):
-        raise ValueError(f"{pairs} is not a count of pairs")
+        raise ValueError(f"{pairs} is no count of pairs")
     z = quantile(confidence)
     return Interval(
         _bisect(lambda d: _score(pairs, d) <= z, -1.0, pairs.loss),
@@ -152,12 +152,13 @@ def images_to_decide(decided: Callable[[float], bool], count: int) -> int | None
 
     None where not even `MAX_IMAGES` would do, because the rate is at the limit itself.
     """
-    high = max(count, 1)
+    if decided(1.0):
+        return count
+    low, high = count, 2 * count
     while not decided(high / count):
-        high *= 2
+        low, high = high, 2 * high
         if high > MAX_IMAGES:
             return None
-    low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
         if decided(middle / count):
