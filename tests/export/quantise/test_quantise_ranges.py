@@ -102,11 +102,12 @@ def test_entropy_has_the_least_divergence_of_a_float64_histogram(
 
 
 def test_methods_differ_on_a_long_tail(rng: np.random.Generator, chain: Any) -> None:
-    samples = long_tailed(rng, 12)
+    signs = rng.choice([-1, 1], (64, *SHAPE))
+    samples = [{"x": (sign * rng.lognormal(0, 1, SHAPE)).astype(np.float32)} for sign in signs]
     thresholds = {method: calibrated(chain, samples, method).ranges["x"].threshold for method in METHODS}
-    assert thresholds["entropy"] < 0.9 * thresholds["max"]
-    assert thresholds["percentile"] < 0.9 * thresholds["max"]
-    assert abs(thresholds["entropy"] / thresholds["percentile"] - 1) > 0.01
+    # Over 300 draws: percentile at most 0.88 of max, entropy at most 0.70 of percentile.
+    assert thresholds["percentile"] < 0.95 * thresholds["max"]
+    assert thresholds["entropy"] < 0.8 * thresholds["percentile"]
 
 
 def test_percentile_of_a_tensor_that_is_nearly_always_zero_clips_nothing(chain: Any) -> None:
