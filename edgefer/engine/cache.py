@@ -155,8 +155,9 @@ class EngineCache:
                 report_sha256=hashlib.sha256(record).hexdigest(),
                 created=time.time(),
             )
-            atomic.write_bytes(part / PLAN, engine.plan)
-            atomic.write_bytes(part / GRAPH, engine.onnx)
+            # The large files are not flushed: a power cut leaves an entry that its digests give away.
+            (part / PLAN).write_bytes(engine.plan)
+            (part / GRAPH).write_bytes(engine.onnx)
             atomic.write_bytes(part / REPORT, record)
             atomic.write_bytes(part / ENTRY, msgspec.json.encode(entry))
             if final.exists():  # damaged, or it would have been served

@@ -74,11 +74,12 @@ class LayerReport(msgspec.Struct, frozen=True, kw_only=True):
     onnx: tuple[str, ...] = ()
 
     @property
-    def precision(self) -> str:
-        """The element type that the layer reads: what its arithmetic is fed with. A source has that of its output."""
-        for tensor in (*self.inputs, *self.outputs):
-            return tensor.dtype
-        return _UNKNOWN
+    def precision(self) -> str | None:
+        """The element type that the layer reads: what its arithmetic is fed with. A source has that of its output.
+
+        None for a layer without tensors, which only makes one stream wait for another.
+        """
+        return next((tensor.dtype for tensor in (*self.inputs, *self.outputs)), None)
 
     @property
     def is_convolution(self) -> bool:
@@ -96,10 +97,14 @@ class LayerReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LayerCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """Layers of the engine over all its profiles: how many, per precision, and which matter for speed."""
+    """Layers of the engine over all its profiles: how many, per precision, and which matter for speed.
+
+    `total` is the sum of `per_precision` and `synchronisations`, the layers that compute nothing.
+    """
 
     total: int = 0
     per_precision: dict[str, int] = {}
+    synchronisations: int = 0
     convolutions: int = 0
     int8_convolutions: int = 0
     reformats: int = 0
@@ -128,9 +133,11 @@ def parse_layers(message: str) -> tuple[tuple[LayerReport, ...], tuple[str, ...]
 def count(layers: Sequence[LayerReport], unparsed: int = 0) -> LayerCounts:
     """Count layers by precision, convolutions, convolutions that read INT8, and reformats."""
     convolutions = [layer for layer in layers if layer.is_convolution]
+    precisions = [layer.precision for layer in layers]
     return LayerCounts(
         total=len(layers),
-        per_precision=dict(sorted(Counter(layer.precision for layer in layers).items())),
+        per_precision=dict(sorted(Counter(precision for precision in precisions if precision is not None).items())),
+        synchronisations=precisions.count(None),
         convolutions=len(convolutions),
         int8_convolutions=sum(layer.precision == "int8" for layer in convolutions),
         reformats=sum(layer.is_reformat for layer in layers),

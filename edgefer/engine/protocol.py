@@ -1,7 +1,7 @@
 """What the compiling parent and its worker say to each other: files of one private folder.
 
 The parent writes `request.json` and `graph.onnx`; the worker adds `engine.plan`, `parsed.onnx` and `report.json`, or
-`failure.json`. Each is written whole or not at all, the report last, so its presence means that the rest is there.
+`failure.json`. Report and failure appear whole or not at all, and last: where one of them is, the rest is there.
 `worker.log` is the worker's standard output and error.
 """
 

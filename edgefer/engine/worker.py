@@ -69,14 +69,14 @@ def _compile(folder: Path, request: WorkerRequest) -> EngineReport:
     started = time.perf_counter()
     onnx = for_parser((folder / GRAPH).read_bytes(), frozenset(operator(text) for text in request.plugins))
     seconds["portable"] = time.perf_counter() - started
-    atomic.write_bytes(folder / PARSED, onnx)
+    (folder / PARSED).write_bytes(onnx)  # not flushed to disk: it is read once, and by its digest
 
     started = time.perf_counter()
     flavour = load(request.flavour)
     seconds["import"] = time.perf_counter() - started
     log = BuildLog()
     built = build(flavour, onnx, request.batches, request.workspace_bytes, log)
-    atomic.write_bytes(folder / PLAN, built.plan)
+    (folder / PLAN).write_bytes(built.plan)
     layers, unparsed = parse_layers(log.layers)
     warnings = [*log.warnings]
     if not layers:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,6 +29,7 @@ from edgefer.bundle.manifest import (
 from edgefer.engine import bundle_engine
 from edgefer.engine.bundle_engine import compile_bundle
 from edgefer.engine.cache import EngineCache
+from edgefer.engine.driver import CudaDriver
 from edgefer.engine.known_bad import KnownBad
 from edgefer.errors import CompileError, EnvironmentMismatch, UsageError
 from edgefer.progress import Silent
@@ -140,6 +142,18 @@ def test_auto_without_tensorrt_builds_none_and_says_why(bundle: Bundle, monkeypa
     assert "no TensorRT is installed" in result.notes[0]
     with pytest.raises(EnvironmentMismatch):
         compile_bundle(bundle, "tensorrt")
+
+
+def test_auto_with_a_tensorrt_that_lacks_its_gpu_builds_none_and_says_why(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = SimpleNamespace(__version__="10.3.0", Builder=object, OnnxParser=object)
+    monkeypatch.setitem(sys.modules, "tensorrt", module)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    monkeypatch.setattr(bundle_engine, "cuda_driver", lambda: CudaDriver(version=None, problem="no CUDA driver"))
+    result = compile_bundle(bundle)
+    assert result.flavour == "none"
+    assert "on the GPU it will run on" in result.notes[0]
 
 
 def test_an_unknown_flavour_is_a_usage_error(bundle: Bundle) -> None:

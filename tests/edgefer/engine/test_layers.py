@@ -118,3 +118,12 @@ def test_a_layer_without_inputs_has_the_precision_of_its_output() -> None:
     assert unparsed == ()
     assert layer.precision == "fp16"
     assert layer.outputs[0].shape == (2, -1)
+
+
+def test_a_layer_without_tensors_computes_nothing() -> None:
+    text = "Layers:\nName: a_wait, LayerType: wait, Inputs: [], Constants: [], Outputs: [], TacticName: , StreamId: 1"
+    layers, unparsed = parse_layers(f"{text}\n{STORED.removeprefix('Layers:').strip()}")
+    assert unparsed == ()
+    assert layers[0].precision is None
+    counts = count(layers)
+    assert (counts.total, counts.synchronisations, sum(counts.per_precision.values())) == (5, 1, 4)
