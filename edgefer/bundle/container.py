@@ -13,15 +13,12 @@ import numpy.typing as npt
 
 from edgefer.atomic import write_bytes
 from edgefer.bundle.arrays import decode_array
-from edgefer.bundle.layout import MAX_BUNDLE_BYTES, check_members, pack, unpack
-from edgefer.bundle.manifest import GraphSpec, Manifest, Member
+from edgefer.bundle.layout import check_members, pack
+from edgefer.bundle.manifest import GraphSpec, Manifest
 from edgefer.bundle.names import MANIFEST
-from edgefer.bundle.recognise import recognise
+from edgefer.bundle.reading import Content, check_digests, describe, read_file, refuse_faults, split
 from edgefer.bundle.schema import decode, encode
-from edgefer.bundle.semantics import faults
 from edgefer.errors import BundleError, InputError
-
-Content = bytes | memoryview
 
 
 class Bundle:
@@ -71,9 +68,10 @@ class Bundle:
         """
         source = Path(path)
         try:
-            return cls._parse(_read_file(source), source)
+            return cls._parse(read_file(source), source)
         except BundleError as error:
-            raise BundleError(f"{source}: {error.message}", hint=error.hint, details=error.details) from error
+            hint = error.hint or "copy or download the bundle again, or build it again"
+            raise BundleError(f"{source}: {error.message}", hint=hint, details=error.details) from error
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Bundle:
@@ -89,25 +87,21 @@ class Bundle:
         """
         if MANIFEST in members:
             raise BundleError(f"the members must not hold {MANIFEST}; it is made from the manifest")
-        table = {name: _describe(members[name]) for name in sorted(members)}
+        members = {name: members[name] for name in sorted(members)}
+        table = {name: describe(content) for name, content in members.items()}
         manifest = msgspec.structs.replace(manifest, members=table)
-        _refuse_faults(manifest, table)
+        refuse_faults(manifest, table)
         manifest_bytes = encode(manifest)
         check_members({MANIFEST: len(manifest_bytes), **{name: entry.size for name, entry in table.items()}})
         return cls(manifest, manifest_bytes, members, None)
 
     @classmethod
     def _parse(cls, data: bytes, path: Path | None) -> Bundle:
-        if not data:
-            raise BundleError("the file is empty", hint="copy or download it again")
-        known = recognise(data[:512])
-        if known is not None:
-            raise BundleError(f"the file is not a bundle but {known[0]}", hint=known[1])
-        members = unpack(data)
+        members = split(data)
         manifest_bytes = bytes(members.pop(MANIFEST))
         manifest, upgraded = decode(manifest_bytes)
-        _check_members(manifest.members, members)
-        _refuse_faults(manifest, members)
+        check_digests(manifest.members, members)
+        refuse_faults(manifest, members)
         return cls(manifest, encode(manifest) if upgraded else manifest_bytes, members, path)
 
     @property
@@ -177,54 +171,3 @@ class Bundle:
                 f"{path}: the bundle cannot be written: {error.strerror or error}",
                 hint="check that the folder exists, can be written to and has space; what was there is unchanged",
             ) from error
-
-
-def _read_file(path: Path) -> bytes:
-    """The bytes of a regular file, with at most the allowed number of them ever in memory."""
-    try:
-        if not (path.is_file() or path.is_dir()) and path.exists():  # opening a named pipe would wait for a writer
-            raise BundleError("this is not a regular file", hint="name the file itself")
-        with path.open("rb") as stream:
-            status = os.fstat(stream.fileno())
-            if status.st_size > MAX_BUNDLE_BYTES:
-                raise BundleError(f"the file has {status.st_size} bytes, more than the {MAX_BUNDLE_BYTES} allowed")
-            data = stream.read(MAX_BUNDLE_BYTES + 1)
-    except FileNotFoundError:
-        raise BundleError("there is no such file", hint="check the path") from None
-    except IsADirectoryError:
-        raise BundleError("this is a folder, a bundle is one file", hint="name the .edgefer file in it") from None
-    except PermissionError:
-        raise BundleError("there is no permission to read the file", hint="check its owner and mode") from None
-    except (OSError, ValueError) as error:
-        raise BundleError("the file cannot be read", details=str(error)) from error
-    if len(data) > MAX_BUNDLE_BYTES:
-        raise BundleError(f"the file has more than the {MAX_BUNDLE_BYTES} bytes allowed")
-    return data
-
-
-def _describe(content: Content) -> Member:
-    return Member(size=len(content), sha256=hashlib.sha256(content).hexdigest())
-
-
-def _check_members(declared: Mapping[str, Member], members: Mapping[str, Content]) -> None:
-    for name in declared:
-        if name not in members:
-            raise BundleError(f"the manifest lists the member '{name}', which is missing", hint="build it again")
-    for name, content in members.items():
-        if name not in declared:
-            raise BundleError(f"the member '{name}' is not in the manifest", hint="do not use this file")
-        expected = declared[name]
-        if len(content) != expected.size:
-            raise BundleError(f"member '{name}' has {len(content)} bytes, the manifest says {expected.size}")
-        found = _describe(content)
-        if found.sha256 != expected.sha256:
-            raise BundleError(
-                f"member '{name}' has the SHA-256 {found.sha256[:16]}..., the manifest says {expected.sha256[:16]}...",
-                hint="the content was changed after the bundle was written; do not use this file",
-            )
-
-
-def _refuse_faults(manifest: Manifest, members: Mapping[str, object]) -> None:
-    found = faults(manifest, members.keys())
-    if found:
-        raise BundleError("the manifest contradicts itself", details="\n".join(found), hint="build the bundle again")

@@ -19,7 +19,10 @@ def encode(manifest: Manifest) -> bytes:
     Raises:
         BundleError: a field holds what JSON cannot (NaN, infinity) or what its type does not allow.
     """
-    data = msgspec.json.format(_encoder.encode(manifest), indent=2) + b"\n"
+    try:
+        data = msgspec.json.format(_encoder.encode(manifest), indent=2) + b"\n"
+    except (TypeError, ValueError, OverflowError) as error:  # a NumPy integer, a lone surrogate, an integer of 65 bits
+        raise BundleError("the manifest has a field that JSON cannot hold", details=str(error)) from error
     if len(data) > MAX_MANIFEST_BYTES:
         raise BundleError(f"the manifest would have {len(data)} bytes, more than the {MAX_MANIFEST_BYTES} allowed")
     try:

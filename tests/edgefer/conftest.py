@@ -143,11 +143,11 @@ def tiny_reference(network: TinyNetwork, feeds: Mapping[str, Any]) -> np.ndarray
     weights = {name: value.astype(np.float64) for name, value in tiny_weights(network).items()}
     pooled = []
     for column, (role, kernel) in enumerate((("visible", weights["Wv"]), ("infrared", weights["Wi"]))):
-        image = np.pad(feeds[role].astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
+        image = np.pad(feeds[network.names[role]].astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
         windows = np.lib.stride_tricks.sliding_window_view(image, (3, 3), axis=(2, 3))
         response = np.einsum("nchwij,ocij->nohw", windows, kernel)
         feature = np.maximum(response, 0).mean(axis=(2, 3))
-        pooled.append(feature * feeds["present"][:, column : column + 1] if network.mask else feature)
+        pooled.append(feature * feeds[network.names["present"]][:, column : column + 1] if network.mask else feature)
     return np.concatenate(pooled, axis=1) @ weights["W"].T + weights["b"]
 
 
@@ -177,22 +177,18 @@ def tiny_manifest(*graphs: GraphSpec, golden: GoldenSpec | None = None) -> Manif
     )
 
 
-def make_tiny_bundle(network: TinyNetwork | None = None, *, golden: int = 4) -> Bundle:
+def make_tiny_bundle(network: TinyNetwork, *, golden: int = 4, onnx: bytes | None = None) -> Bundle:
     """A valid bundle of one tiny network with so many golden inputs; `expected` is the float64 reference."""
-    network = network or TinyNetwork()
-    members = {f"graphs/{network.role}.onnx": tiny_onnx(network)}
+    members = {f"graphs/{network.role}.onnx": tiny_onnx(network) if onnx is None else onnx}
     spec = None
     if golden:
-        feeds = tiny_feeds(network, golden, seed=7)
+        feeds = {network.names[role]: array for role, array in tiny_feeds(network, golden, seed=7).items()}
         logits = tiny_reference(network, feeds).astype(np.float32)
-        arrays = {network.names[role]: value for role, value in feeds.items()} | {
-            "reference": logits,
-            "expected": logits,
-        }
-        members |= {f"golden/{name}.npy": encode_array(value) for name, value in arrays.items()}
+        arrays = feeds | {"reference": logits, "expected": logits}
+        members |= {f"golden/{name}.npy": encode_array(array) for name, array in arrays.items()}
         spec = GoldenSpec(
             count=golden,
-            inputs={network.names[role]: f"golden/{network.names[role]}.npy" for role in feeds},
+            inputs={name: f"golden/{name}.npy" for name in feeds},
             reference={"logits": "golden/reference.npy"},
             expected={"logits": "golden/expected.npy"},
             tolerance=1e-4,
@@ -203,7 +199,7 @@ def make_tiny_bundle(network: TinyNetwork | None = None, *, golden: int = 4) -> 
 @pytest.fixture(scope="session")
 def tiny_bundle() -> Bundle:
     """A bundle in memory: inputs `visible` (1,3,8,8) and `infrared` (1,1,8,8), five labels, four golden inputs."""
-    return make_tiny_bundle()
+    return make_tiny_bundle(TinyNetwork())
 
 
 @pytest.fixture(scope="session")
@@ -214,19 +210,36 @@ def tiny_bundle_path(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="session")
 def tiny_bundle_factory() -> Callable[..., Bundle]:
-    """`make_tiny_bundle`, for tests that want another shape: `tiny_bundle_factory(TinyNetwork-like keywords)`."""
+    """`tiny_bundle_factory(golden=4, onnx=None, **fields of TinyNetwork)`: a bundle of another shape."""
 
-    def make(*, golden: int = 4, **options: Any) -> Bundle:
-        return make_tiny_bundle(TinyNetwork(**options), golden=golden)
+    def make(*, golden: int = 4, onnx: bytes | None = None, **options: Any) -> Bundle:
+        return make_tiny_bundle(TinyNetwork(**options), golden=golden, onnx=onnx)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def tiny_reference_logits() -> Callable[..., np.ndarray[Any, np.dtype[np.float64]]]:
-    """`tiny_reference(feeds, **options)`: the logits of the tiny network in float64."""
+def tiny_inputs() -> Callable[..., dict[str, Any]]:
+    """`tiny_inputs(count=1, seed=1, **fields of TinyNetwork)`: random inputs by role, (count, C, H, W) float32."""
 
-    def compute(feeds: Mapping[str, Any], **options: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-        return tiny_reference(TinyNetwork(**options), feeds)
+    def make(count: int = 1, seed: int = 1, **options: Any) -> dict[str, Any]:
+        return tiny_feeds(TinyNetwork(**options), count, seed)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_logits() -> Callable[..., Any]:
+    """`tiny_logits(inputs, **fields of TinyNetwork)`: the logits (N, 5) of the tiny network in float64."""
+
+    def compute(inputs: Mapping[str, Any], **options: Any) -> Any:
+        network = TinyNetwork(**options)
+        return tiny_reference(network, {network.names[role]: array for role, array in inputs.items()})
 
     return compute
+
+
+@pytest.fixture(scope="session")
+def plain_bundle() -> Bundle:
+    """A bundle whose graph is not ONNX: for tests of the file alone, which need neither onnx nor onnxruntime."""
+    return make_tiny_bundle(TinyNetwork(), onnx=bytes(range(256)) * 4)

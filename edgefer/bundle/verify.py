@@ -1,0 +1,131 @@
+"""`edgefer verify`: everything that can be checked about a bundle on this machine, as a list of named checks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from edgefer.bundle.container import Bundle
+from edgefer.bundle.names import MANIFEST
+from edgefer.bundle.reading import check_digests, read_file, refuse_faults, split
+from edgefer.bundle.schema import decode
+from edgefer.errors import EdgeferError, EnvironmentMismatch, UsageError
+
+T = TypeVar("T")
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One check: what was looked at, how it went, and what was found; `hint` says what to do where it failed."""
+
+    name: str
+    passed: bool
+    detail: str
+    hint: str = ""
+
+
+class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
+    """All checks in the order made; those after one that the rest depends on are left out.
+
+    `digest` is the bundle's identity, empty where the file could not be read as one.
+    """
+
+    path: str
+    digest: str
+    passed: bool
+    checks: tuple[Check, ...]
+
+
+def verify_bundle(path: str | os.PathLike[str], device: str = "auto", *, threads: int | None = None) -> VerifyReport:
+    """Check a bundle from its bytes to its answers: file, layout, schema, digests, consistency; then for each graph
+    that it loads, and that it answers its golden inputs as the manifest says, within the manifest's tolerance.
+
+    Args:
+        path: the file.
+        device: where the golden inputs are run, as for `Session`.
+        threads: likewise.
+
+    Raises:
+        EnvironmentMismatch: the graphs cannot be run on this machine, which says nothing about the bundle.
+        UsageError: `device` or `threads` cannot be what they are.
+    """
+    run = _Checks()
+    bundle = _read(run, Path(path))
+    if bundle is not None:
+        _check_graphs(run, bundle, device, threads)
+    return VerifyReport(
+        path=str(path),
+        digest=bundle.digest if bundle else "",
+        passed=all(check.passed for check in run.checks),
+        checks=tuple(run.checks),
+    )
+
+
+class _Checks:
+    """Collects checks; a step that raises an error of the bundle has failed."""
+
+    def __init__(self) -> None:
+        self.checks: list[Check] = []
+
+    def step(self, name: str, action: Callable[[], T], say: Callable[[T], str]) -> T | None:
+        """The value of `action`, noted as passed with what `say` says of it, or None, noted as failed."""
+        try:
+            value = action()
+            self.checks.append(Check(name=name, passed=True, detail=say(value)))
+        except (EnvironmentMismatch, UsageError):
+            raise
+        except EdgeferError as error:
+            detail = "\n".join(part for part in (error.message, error.details) if part)
+            self.checks.append(Check(name=name, passed=False, detail=detail, hint=error.hint))
+            return None
+        return value
+
+
+def _read(run: _Checks, path: Path) -> Bundle | None:
+    """The bundle, read step by step so that the report says how far it got."""
+    data = run.step("file", lambda: read_file(path), lambda data: f"{len(data)} bytes")
+    if data is None:
+        return None
+    members = run.step("layout", lambda: split(data), lambda members: f"{len(members)} members, checksums right")
+    if members is None:
+        return None
+    contents = {name: content for name, content in members.items() if name != MANIFEST}
+    read = run.step(
+        "schema",
+        lambda: decode(bytes(members[MANIFEST])),
+        lambda found: f"version {found[0].schema}" + (" after an upgrade" if found[1] else ""),
+    )
+    if read is None:
+        return None
+    manifest = read[0]
+    before = len(run.checks)
+    run.step(
+        "digests",
+        lambda: check_digests(manifest.members, contents),
+        lambda _: f"{len(contents)} members have the sizes and SHA-256 of the manifest",
+    )
+    run.step("consistency", lambda: refuse_faults(manifest, contents), lambda _: "no contradiction in the manifest")
+    if not all(check.passed for check in run.checks[before:]):
+        return None
+    return Bundle.from_bytes(data)
+
+
+def _check_graphs(run: _Checks, bundle: Bundle, device: str, threads: int | None) -> None:
+    from edgefer.runtime.golden_check import check_golden
+    from edgefer.runtime.session import Session
+
+    golden = bundle.manifest.golden
+    if golden is None:
+        run.checks.append(Check(name="golden inputs", passed=True, detail="the bundle has none; nothing to compare"))
+    for graph in bundle.manifest.graphs:
+        open_session = partial(Session, bundle, device=device, threads=threads, graph=graph.role)
+        session = run.step(f"graph {graph.role}", open_session, lambda opened: f"loaded by {opened.info['runner']}")
+        if session is None:
+            continue
+        with session:
+            if golden is not None and golden.expected.keys() & {output.name for output in graph.outputs}:
+                run.step(f"golden {graph.role}", partial(check_golden, bundle, golden, session), str)
