@@ -101,6 +101,7 @@ def _build(spec: BuildSpec, told: Reporter) -> Outcome:
     from edgefer_export.build import build
 
     result = build(spec, told)
+    trtexec = _trtexec(result) if spec.print_trtexec else ""
     failed = result.verdict == "fail" or (spec.strict and result.verdict == "undecided")
     payload = {
         "bundle": result.bundle,
@@ -109,10 +110,11 @@ def _build(spec: BuildSpec, told: Reporter) -> Outcome:
         "verdict": result.verdict,
         "reason": result.reason,
         "engine": None if result.engine is None else _engine(result.engine),
+        "trtexec": trtexec or None,
         "seconds": dict(result.seconds),
         "report": result.report,
     }
-    return Outcome(payload=payload, text=_summary(result, spec), exit_code=4 if failed else 0)
+    return Outcome(payload=payload, text=_summary(result, trtexec), exit_code=4 if failed else 0)
 
 
 def _recompile(spec: BuildSpec, told: Reporter) -> Outcome:
@@ -182,7 +184,7 @@ def _engine_facts(result: EngineResult) -> list[tuple[str, str]]:
     return [*pairs, *(("note", note) for note in result.notes)]
 
 
-def _summary(result: BuildResult, spec: BuildSpec) -> str:
+def _summary(result: BuildResult, trtexec: str) -> str:
     written = "none: over budget" if result.bundle is None else str(result.bundle)
     pairs = [("bundle", written), ("report", str(result.report_html))]
     if result.engine is not None:
@@ -190,9 +192,19 @@ def _summary(result: BuildResult, spec: BuildSpec) -> str:
     parts = [f"verdict: {result.verdict}: {result.reason}", facts(pairs)]
     if result.report.steps:
         parts.insert(0, _steps(result.report))
-    if spec.print_trtexec and result.engine is not None:
-        parts.append(result.engine.trtexec)
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, trtexec] if trtexec else parts)
+
+
+def _trtexec(result: BuildResult) -> str:
+    if result.engine is not None:
+        return result.engine.trtexec
+    if result.bundle is None:
+        return ""
+    # The line is the same whether or not this machine has a TensorRT.
+    from edgefer.bundle.container import Bundle
+    from edgefer.engine.bundle_engine import NO_ENGINE, compile_bundle
+
+    return compile_bundle(Bundle.read(result.bundle), NO_ENGINE).trtexec
 
 
 def _steps(report: Report) -> str:

@@ -85,7 +85,10 @@ def emit(outcome: Outcome, *, as_json: bool) -> None:
         return
     if hasattr(stream, "buffer"):
         stream.flush()
-        stream.buffer.write(data)
+        # Under PYTHONUNBUFFERED this is a bare file, which may take only the beginning of what it is given.
+        rest = memoryview(data)
+        while rest:
+            rest = rest[stream.buffer.write(rest) :]
     else:
         stream.write(data.decode("utf-8", "replace"))
     stream.flush()

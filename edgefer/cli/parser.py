@@ -90,6 +90,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
-    group.add_argument("--json", action="store_true", help="print one JSON object and nothing else on standard output")
-    group.add_argument("--quiet", action="store_true", help="no progress and no notes on standard error")
-    group.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    for flag, meaning in (
+        ("--json", "print one JSON object and nothing else on standard output"),
+        ("--quiet", "no progress and no notes on standard error"),
+        ("--debug", "show the traceback of an error"),
+    ):
+        group.add_argument(flag, action="store_true", default=False, help=meaning)

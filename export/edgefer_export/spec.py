@@ -85,8 +85,8 @@ class BuildSpec:
     def __post_init__(self) -> None:
         kind = classify(self.network)
         _check_ranges(self)
-        if self.flavour == "none" and (self.engine_out is not None or self.print_trtexec):
-            raise UsageError("`--engine-out` and `--print-trtexec` need an engine, but `--flavour none` builds none.")
+        if self.flavour == "none" and self.engine_out is not None:
+            raise UsageError("`--engine-out` needs an engine, but `--flavour none` builds none.")
         if kind == "bundle":
             _check_recompilation(self)
         else:
