@@ -93,7 +93,8 @@ def overall(verdicts: Sequence[Decision]) -> Decision:
 
 def images_that_decide(comparison: Comparison, budget: BudgetSpec) -> int | None:
     """How many images would decide over all criteria at the rates seen; None where no number would, because a rate is
-    at the budget itself. A class counts from where it would have `MIN_CLASS_IMAGES` images."""
+    at the budget itself. A class that is too small now counts from where it would have `MIN_CLASS_IMAGES` images, and
+    is taken to lose at the rate of all images together: its own rate rests on too few."""
 
     def decided(factor: float) -> bool:
         return overall([loss.verdict for loss in _losses(comparison, budget, factor)]) != "undecided"
@@ -115,7 +116,7 @@ def _losses(comparison: Comparison, budget: BudgetSpec, factor: float = 1.0) -> 
         losses.append(_Loss("accuracy", comparison.total.loss, accuracy, budget.accuracy / POINTS))
         losses.append(_Loss("mean recall", comparison.mean_recall_loss, mean_recall, budget.recall / POINTS))
         judged = {
-            index: pairs.scaled(factor)
+            index: (pairs if pairs.count >= MIN_CLASS_IMAGES else _at_common_rate(comparison, pairs)).scaled(factor)
             for index, pairs in enumerate(comparison.classes)
             if pairs.count * factor >= MIN_CLASS_IMAGES
         }
@@ -124,6 +125,12 @@ def _losses(comparison: Comparison, budget: BudgetSpec, factor: float = 1.0) -> 
             losses.append(_Loss("class recall", pairs.loss, interval, budget.class_recall / POINTS, index))
     losses.append(_Loss("agreement", differing, agreement, 1.0 - budget.agreement))
     return losses
+
+
+def _at_common_rate(comparison: Comparison, pairs: Discordance) -> Discordance:
+    total = comparison.total
+    share = pairs.count / total.count
+    return Discordance(total.lost * share, total.gained * share, pairs.count)
 
 
 def _one_of_several(pairs: Discordance, together: int) -> Interval:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +15,11 @@ from edgefer.bundle.manifest import ImageSpec, InputSpec
 from edgefer.errors import DataError, InputError
 from edgefer.progress import Silent
 from edgefer_export import metrics
+from edgefer_export.data import open_dataset
 from edgefer_export.data.dataset import Sample
 from edgefer_export.data.feeds import Feeds
+from edgefer_export.data.overlap import check_disjoint
+from edgefer_export.data.splits import Subset, holdout
 from edgefer_export.evaluate import CHUNK, Batched, evaluate
 
 pytest.importorskip("cv2")
@@ -149,6 +154,21 @@ def test_an_empty_data_set_is_refused() -> None:
 def test_a_runner_of_another_shape_is_named(output: np.ndarray, message: str) -> None:
     with pytest.raises(InputError, match=f"`odd` returned.*({message})"):
         evaluate(Feeds(Faces(), (INPUT,)), {"odd": lambda tensors: output})
+
+
+@pytest.mark.skipif("EDGEFER_TEST_DATA" not in os.environ, reason="EDGEFER_TEST_DATA names no folder of real images")
+def test_real_faces_are_split_by_person_and_evaluated() -> None:
+    data = open_dataset(str(Path(os.environ["EDGEFER_TEST_DATA"]) / "london_faces"), "folder:subjects=name")
+    split = holdout(data, share=0.25, seed=0)
+    assert split.by_subject
+    assert len(split.test) == 20
+    train, test = (Feeds(Subset(data, side), (INPUT,)) for side in (split.train, split.test))
+    result = evaluate(test, {"x": linear})
+    assert result.labels is not None
+    assert result.labels.sum() == 10
+    check_disjoint(train.records, result.records)
+    with pytest.raises(DataError, match=r"20 samples .*"):
+        check_disjoint(Feeds(data, (INPUT,)).records, result.records)
 
 
 # figures
