@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -164,7 +165,10 @@ def _read(path: Path) -> tuple[Any, str]:
             f"{path} cannot be read: {error.strerror or error}", hint="--weights takes the file of a training"
         ) from error
     try:
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # About pickle protocols; whether the file could be read is all that the caller needs to know.
+            warnings.simplefilter("ignore")
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever torch and pickle raise for a file that is none
         raise CheckpointError(
             f"{path} is not a checkpoint that can be read safely",
