@@ -185,7 +185,7 @@ def _engine_facts(result: EngineResult) -> list[tuple[str, str]]:
 
 
 def _summary(result: BuildResult, trtexec: str) -> str:
-    written = "none: over budget" if result.bundle is None else str(result.bundle)
+    written = f"none: the verdict is {result.verdict}" if result.bundle is None else str(result.bundle)
     pairs = [("bundle", written), ("report", str(result.report_html))]
     if result.engine is not None:
         pairs += _engine_facts(result.engine)

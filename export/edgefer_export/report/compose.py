@@ -40,7 +40,6 @@ def budget_checks(gate: GateResult) -> tuple[BudgetCheck, ...]:
             high=criterion.high,
             limit=criterion.limit,
             verdict=criterion.verdict,
-            images=criterion.images,
             note=criterion.note,
         )
         for criterion in gate.criteria

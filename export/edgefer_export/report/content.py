@@ -42,7 +42,7 @@ class BudgetCheck(_Struct, frozen=True, kw_only=True):
     """One line of the budget: the loss (or the agreement) of the deployed graph against the FP32 network.
 
     `value`, `low` and `high` (the paired interval of `confidence`) and `limit` are in `unit`: `points` (percentage
-    points lost, negative for a gain) or `share`. `images` is how many images would decide an undecided line.
+    points lost, negative for a gain) or `share`.
     """
 
     measure: str
@@ -52,7 +52,6 @@ class BudgetCheck(_Struct, frozen=True, kw_only=True):
     high: float
     limit: float
     verdict: Verdict
-    images: int | None = None
     confidence: float = 0.95
     note: str = ""
 
