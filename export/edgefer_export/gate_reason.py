@@ -108,8 +108,8 @@ def _blame(step: str, own: Comparison, names: Sequence[str]) -> str:
     proven = "" if interval.low > 0 else "; by itself that may be chance"
     return (
         f"Most of it happens at `{step}`: against `{before}` it loses {pairs.lost:,.0f} of {pairs.count:,.0f} images "
-        f"and gains {pairs.gained:,.0f} ({POINTS * pairs.loss:.2f} points, 95 % interval {POINTS * interval.low:.2f} to "
-        f"{POINTS * interval.high:.2f}{proven}). {_changed(own)}"
+        f"and gains {pairs.gained:,.0f} ({POINTS * pairs.loss:.2f} points, 95 % interval {POINTS * interval.low:.2f} "
+        f"to {POINTS * interval.high:.2f}{proven}). {_changed(own)}"
     )
 
 

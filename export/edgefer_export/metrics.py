@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefer.bundle.manifest import StepFigure
+from edgefer_export.checks import relative_error
 from edgefer_export.intervals import Discordance, Interval, wilson
 
 Logits = npt.NDArray[np.floating]
@@ -97,8 +98,7 @@ def max_error(logits: Logits, reference: Logits) -> float:
     """max|a-b| / max(1, max|ref|) over all logits; `UNBOUNDED` where some are not finite."""
     if not (np.isfinite(logits).all() and np.isfinite(reference).all()):
         return UNBOUNDED
-    a, b = np.asarray(logits, np.float64), np.asarray(reference, np.float64)
-    return float(np.abs(a - b).max() / max(1.0, float(np.abs(b).max())))
+    return relative_error(np.asarray(logits), np.asarray(reference))
 
 
 def step_figure(

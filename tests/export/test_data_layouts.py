@@ -330,9 +330,12 @@ def test_a_synthetic_text_of_another_grammar_is_refused(text: str) -> None:
         open_dataset(text)
 
 
-def test_synthetic_pairs_have_no_layout() -> None:
-    with pytest.raises(UsageError, match="has no layout"):
-        open_dataset("synthetic:10:1", "pairs")
+def test_synthetic_pairs_have_no_layout_and_say_so() -> None:
+    reporter = Silent()
+    assert len(open_dataset("synthetic:10:1", "pairs", reporter=reporter)) == 10
+    assert reporter.notes == ["synthetic:10:1 has no layout; pairs is not used for it."]
+    with pytest.raises(UsageError, match="folder, pairs, viri"):
+        open_dataset("synthetic:10:1", "pear")
 
 
 def test_synthetic_pairs_are_opened_with_count_seed_band_and_labels() -> None:

@@ -65,11 +65,12 @@ def open_dataset(
         UsageError: the text is not of the grammar, or the layout is unknown.
         DataError: the folder does not exist or is not arranged as the layout says.
     """
-    if text.startswith("synthetic:") or text == "synthetic":
-        if layout is not None:
-            raise UsageError(f"{text} has no layout, but --layout {layout} is given.", hint="Leave --layout out.")
-        return _open_synthetic(parse_synthetic(text), labels)
     chosen = None if layout is None else parse_layout(layout)
+    if text.startswith("synthetic:") or text == "synthetic":
+        if layout is not None and reporter is not None:
+            # Not an error: one --layout serves several data sets, of which some may be synthetic.
+            reporter.note(f"{text} has no layout; {layout} is not used for it.")
+        return _open_synthetic(parse_synthetic(text), labels)
     root = Path(text).expanduser()
     _check_folder(root, text)
     chosen = chosen or guess_layout(root)
