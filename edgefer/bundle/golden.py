@@ -57,7 +57,7 @@ def encode(tensors: Floats, spec: InputSpec) -> npt.NDArray[np.generic]:
     if image.mean:
         values += np.asarray(image.mean, dtype=np.float32)[None, :, None, None]
     low, high = image.range
-    codes = np.rint((values - np.float32(low)) * np.float32(255.0 / (high - low)))
+    codes: Floats = np.rint((values - np.float32(low)) * np.float32(255.0 / (high - low)))
     return np.clip(codes, 0, 255).astype(np.uint8)
 
 

@@ -22,7 +22,7 @@ from edgefer.bundle.manifest import (
 from edgefer.version import __version__
 from edgefer_export.data.feeds import Feeds
 from edgefer_export.golden import Golden
-from edgefer_export.networks.registry import LoadedNetwork
+from edgefer_export.networks.loaded import LoadedNetwork
 from edgefer_export.operators import DOMAIN, PLUGIN_VERSION, operator_counts
 from edgefer_export.spec import BuildSpec
 from edgefer_export.steps import Graphs

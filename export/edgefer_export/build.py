@@ -29,7 +29,7 @@ from edgefer_export.data.overlap import check_disjoint
 from edgefer_export.evaluate import Batched, Evaluation, LogitsFunction, evaluate
 from edgefer_export.gate import GateResult, judge
 from edgefer_export.golden import Golden, answer, golden_inputs
-from edgefer_export.networks.registry import LoadedNetwork
+from edgefer_export.networks.loaded import LoadedNetwork
 from edgefer_export.report import compose
 from edgefer_export.report.content import Report, count_layers, to_json
 from edgefer_export.report.html import write_report

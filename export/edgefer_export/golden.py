@@ -15,7 +15,7 @@ from edgefer.bundle.manifest import GoldenSpec, InputSpec
 from edgefer_export.data import open_dataset
 from edgefer_export.data.dataset import Dataset
 from edgefer_export.data.feeds import Feeds
-from edgefer_export.networks.registry import LoadedNetwork
+from edgefer_export.networks.loaded import LoadedNetwork
 from edgefer_export.runners import Outputs, Tensors, one_by_one
 
 COUNT = 32

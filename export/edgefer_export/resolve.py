@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from edgefer.errors import CheckpointError, UsageError
 from edgefer.progress import Reporter
@@ -11,7 +11,8 @@ from edgefer_export.data import open_dataset
 from edgefer_export.data.dataset import Dataset
 from edgefer_export.network_argument import classify
 from edgefer_export.networks import registry
-from edgefer_export.networks.registry import LoadedNetwork
+from edgefer_export.networks.loaded import LoadedNetwork
+from edgefer_export.networks.user import from_file, input_specs
 from edgefer_export.spec import BuildSpec
 
 
@@ -56,7 +57,7 @@ def _network(spec: BuildSpec, reporter: Reporter) -> tuple[LoadedNetwork, Checkp
     labels = spec.labels or (metadata.labels if metadata is not None else None)
     if classify(spec.network) == "file":
         labels = labels or _labels_of_data(spec, reporter)
-        network = registry.from_file(spec.network, dict(spec.inputs), labels=labels, options=options, band=spec.band)
+        network = from_file(spec.network, input_specs(spec.inputs, spec.band), labels, options)
     else:
         if spec.inputs:
             raise UsageError(
@@ -86,16 +87,3 @@ def _labels_of_data(spec: BuildSpec, reporter: Reporter) -> tuple[str, ...]:
             hint="Give --labels, or labelled --evaluation data whose folders name them.",
         )
     return tuple(open_dataset(spec.evaluation, spec.layout, reporter=reporter).labels)
-
-
-def in_band(network: LoadedNetwork, band: str) -> LoadedNetwork:
-    """The same network with the band of its infrared inputs stated."""
-    import msgspec
-
-    inputs = tuple(
-        msgspec.structs.replace(spec, image=msgspec.structs.replace(spec.image, band=band))
-        if spec.role == "infrared" and spec.image is not None
-        else spec
-        for spec in network.inputs
-    )
-    return replace(network, inputs=inputs)

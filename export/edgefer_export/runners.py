@@ -12,7 +12,7 @@ import torch
 from edgefer.bundle.manifest import InputSpec
 from edgefer.runtime.onnxruntime_runner import OnnxRuntimeRunner
 from edgefer_export.networks.forward import LOGITS, forward
-from edgefer_export.networks.registry import LoadedNetwork
+from edgefer_export.networks.loaded import LoadedNetwork
 
 Tensors = Mapping[str, npt.NDArray[np.float32]]
 Outputs = dict[str, npt.NDArray[np.float32]]

@@ -13,7 +13,7 @@ from edgefer.errors import CalibrationError
 from edgefer.progress import Reporter
 from edgefer_export.data.feeds import Feeds
 from edgefer_export.half import to_half
-from edgefer_export.networks.registry import LoadedNetwork
+from edgefer_export.networks.loaded import LoadedNetwork
 from edgefer_export.onnx_export import export_onnx
 from edgefer_export.quantise import QuantisedGraph, QuantiseSpec, quantise
 from edgefer_export.simplify import simplify
