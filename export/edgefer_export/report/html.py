@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgefer.atomic import write_bytes, write_text
 from edgefer.bundle.manifest import Verdict
 from edgefer_export.report import plots, text
 from edgefer_export.report.content import Report, to_json
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 _VERDICTS: dict[Verdict, str] = {
     "pass": "Within the budget",
-    "fail": "Over the budget",
+    "fail": "Failed",
     "undecided": "Undecided: too few images to tell",
     "numeric": "Compared by numbers only: no labelled data",
     "not-run": "Not judged",
@@ -39,6 +44,7 @@ def render(report: Report) -> str:
         "seconds": text.seconds,
         "scientific": text.scientific,
         "plain": text.plain,
+        "code": _code,
     }
     drawn = {name: Markup(svg) for name, svg in plots.draw_all(report).items()}
     return environment.from_string(_asset("template.html")).render(
@@ -48,6 +54,13 @@ def render(report: Report) -> str:
         style=Markup(_asset("style.css")),
         verdict_words=_VERDICTS,
     )
+
+
+def _code(sentence: str) -> Markup:
+    # Messages mark names by backticks; here they become what backticks stand for.
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r'<span class="mono">\1</span>', str(escape(sentence))))
 
 
 def _wrapped(command: Sequence[str]) -> str:

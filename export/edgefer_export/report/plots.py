@@ -57,22 +57,28 @@ def recalls(reference: StepReport, final: StepReport, labels: Sequence[str]) -> 
     from matplotlib.ticker import MultipleLocator
 
     figure, axes = _axes(0.30 * len(labels) + 0.5)
+    beside = axes.get_yaxis_transform()
     rows = np.arange(len(labels))[::-1]
     for row, before, after in zip(rows, reference.recalls, final.recalls, strict=True):
         if before is None or after is None:
-            axes.text(0.5, row, "no images", va="center", ha="center", color=COLOURS["muted"])
+            axes.text(1.012, row, "no images", va="center", transform=beside, color=COLOURS["muted"])
             continue
         axes.plot([before, after], [row, row], color=COLOURS["line"], linewidth=3, solid_capstyle="round", zorder=1)
         axes.scatter(
-            [before], [row], s=46, facecolor=COLOURS["paper"], edgecolor=COLOURS["fp32"], linewidth=1.8, zorder=2
+            [before],
+            [row],
+            s=92,
+            facecolor=COLOURS["paper"],
+            edgecolor=COLOURS["fp32"],
+            linewidth=1.8,
+            zorder=2,
+            clip_on=False,
         )
-        axes.scatter([after], [row], s=42, color=COLOURS["accent"], zorder=3)
-        axes.text(
-            1.012, row, f"{percent(before)} → {percent(after)}", va="center", transform=axes.get_yaxis_transform()
-        )
+        axes.scatter([after], [row], s=34, color=COLOURS["accent"], zorder=3, clip_on=False)
+        axes.text(1.012, row, f"{percent(before)} → {percent(after)}", va="center", transform=beside)
     known = [each for each in (*reference.recalls, *final.recalls) if each is not None]
     low = max(0.0, np.floor(min(known) * 20 - 0.5) / 20) if known else 0.0
-    axes.set_xlim(low, 1.006)
+    axes.set_xlim(low - 0.008 * (1 - low), 1 + 0.008 * (1 - low))
     axes.set_ylim(-0.6, len(labels) - 0.4)
     axes.set_yticks(rows, labels)
     axes.xaxis.set_major_locator(MultipleLocator(0.05 if low > 0.6 else 0.2))
