@@ -30,6 +30,7 @@ def test_a_channel_of_zeros_keeps_a_positive_scale() -> None:
     weights[1] = 0
     integers, scales = quantise_weights(weights, 0)
     assert (scales > 0).all()
+    assert scales[1] == np.float32(1 / 127)
     assert not integers[1].any()
     assert (integers[[0, 2]] == 127).all()
 
