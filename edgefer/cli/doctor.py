@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from edgefer.cli.options import reporter
 from edgefer.cli.output import Outcome, facts, table
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> Outcome:
     from edgefer.environment import examine
 
-    environment = examine()
+    with reporter(arguments).task("looking at this machine"):
+        environment = examine()
     return Outcome(payload=environment, text=_text(environment))
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from edgefer.cli.extras import explain
 from edgefer.cli.output import Outcome, aside, emit
@@ -14,7 +17,12 @@ from edgefer.cli.parser import parse
 from edgefer.errors import EdgeferError
 
 INTERRUPTED = 130
+TERMINATED = 143
 PIPE_CLOSED = 141
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which otherwise would end the process without a chance to end its children and remove its files."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,11 +51,12 @@ def _run(words: Sequence[str]) -> Outcome:
     debug = "--debug" in words
     try:
         arguments = parse(words)
-        with aside():
+        with _terminable(), aside():
             answer: Outcome = arguments.run(arguments)
             return answer
-    except KeyboardInterrupt:
-        return _failed("Interrupted", "Interrupted; nothing half-written is left behind.", INTERRUPTED, as_json)
+    except KeyboardInterrupt as stop:
+        code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+        return _failed("Interrupted", "Interrupted; nothing half-written is left behind.", code, as_json)
     except EdgeferError as error:
         _trace(debug)
         return _refused(error, as_json)
@@ -67,6 +76,22 @@ def _run(words: Sequence[str]) -> Outcome:
     except Exception as error:
         _trace(debug)
         return _unexpected(error, as_json)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _refused(error: EdgeferError, as_json: bool) -> Outcome:

@@ -17,7 +17,7 @@ exit codes:
   2    the command line or the specification is wrong
   3    something is missing on this machine: a package, a driver, a GPU
   4    the accuracy budget is exceeded (with --strict: or the verdict is undecided)
-  130  interrupted"""
+  130  interrupted (143: terminated)"""
 
 
 class Parser(argparse.ArgumentParser):

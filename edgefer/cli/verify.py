@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from edgefer.cli.options import add_bundle, add_threads
+from edgefer.cli.options import add_bundle, add_threads, reporter
 from edgefer.cli.output import Outcome, table
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> Outcome:
     from edgefer.bundle.verify import verify_bundle
 
-    report = verify_bundle(arguments.bundle, threads=arguments.threads)
+    with reporter(arguments).task("checking"):
+        report = verify_bundle(arguments.bundle, threads=arguments.threads)
     return Outcome(payload=report, text=_text(report), exit_code=0 if report.passed else 1)
 
 

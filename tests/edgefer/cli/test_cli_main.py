@@ -222,8 +222,9 @@ verb(run)
 """
 
 
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("words", [["inspect"], ["inspect", "--json"]])
-def test_an_interrupt_ends_with_130_and_leaves_nothing(words: list[str], tmp_path: Path) -> None:
+def test_an_interrupt_leaves_nothing(words: list[str], sent: signal.Signals, code: int, tmp_path: Path) -> None:
     program = f"import sys\n{FAKE}{SLEEPER}\nfrom edgefer.cli.main import main\nsys.exit(main(sys.argv[1:]))"
     process = subprocess.Popen(
         [sys.executable, "-c", program, *words],
@@ -235,10 +236,10 @@ def test_an_interrupt_ends_with_130_and_leaves_nothing(words: list[str], tmp_pat
     assert process.stderr is not None
     assert process.stderr.readline() == "started\n"
     began = time.monotonic()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     out, err = process.communicate(timeout=20)
     assert time.monotonic() - began < 10
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
     if "--json" in words:
