@@ -21,6 +21,7 @@ from edgefer.errors import (
     InputError,
     PluginMissing,
     StaleInput,
+    TrainingError,
     UsageError,
 )
 from edgefer.version import __version__
@@ -48,6 +49,7 @@ __all__ = [
     "PluginMissing",
     "Session",
     "StaleInput",
+    "TrainingError",
     "UsageError",
     "__version__",
     "errors",

@@ -84,6 +84,10 @@ class StaleInput(InputError):
     """A frame is older than the runtime may use."""
 
 
+class TrainingError(EdgeferError):
+    """A training diverged, or ended before there was anything to keep."""
+
+
 class ExportError(EdgeferError):
     """A network could not be exported, or its ONNX does not compute what the network computes."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +26,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("network", metavar="NETWORK", help="a registered name")
     parser.add_argument("--data", metavar="DATA", required=True, help=DATA_HELP)
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="the checkpoint to write")
-    parser.add_argument("--validation", metavar="DATA", help="labelled data to measure on; trained on nowhere")
+    parser.add_argument(
+        "--validation", metavar="DATA", help="labelled data to choose the best epoch by; never trained on"
+    )
+    parser.add_argument(
+        "--validation-share", metavar="S", type=float, help="share of the data to hold out without it (0.1)"
+    )
     add_layout(parser)
-    parser.add_argument("--option", metavar="KEY=VALUE", nargs="+", action="extend", help="options of the network")
-    length = parser.add_argument_group("length", "whichever comes first ends the training")
+    network = parser.add_argument_group("network")
+    network.add_argument("--option", metavar="KEY=VALUE", nargs="+", action="extend", help="options of the network")
+    network.add_argument("--labels", metavar="A,B,...", help="class names in the order of the logits")
+    network.add_argument("--band", choices=("nir", "lwir"), help="the band of the infrared camera")
+    network.add_argument("--weights", metavar="FILE", help="a checkpoint of the same network to start from")
+    network.add_argument(
+        "--towers", metavar=("VISIBLE", "INFRARED"), nargs=2, help="checkpoints to start the towers of a fusion from"
+    )
+    length = parser.add_argument_group("length", "whichever ends first; 20 epochs when nothing is given")
     length.add_argument("--epochs", metavar="N", type=int, help="passes over the data")
     length.add_argument("--steps", metavar="N", type=int, help="batches")
-    length.add_argument("--minutes", metavar="M", type=float, help="wall-clock minutes")
-    parser.add_argument("--seed", metavar="N", type=int, help="of weights, order and augmentation (0)")
+    length.add_argument("--minutes", metavar="M", type=float, help="wall-clock minutes, reading the data included")
+    recipe = parser.add_argument_group("recipe")
+    recipe.add_argument("--batch", metavar="N", type=int, help="samples a step (64)")
+    recipe.add_argument("--learning-rate", metavar="R", type=float, help="the highest one (0.004)")
+    recipe.add_argument(
+        "--dropout", metavar="P", type=float, help="of every dropout layer; by default the network's own"
+    )
+    recipe.add_argument("--modality-dropout", metavar="P", type=float, help="how often a camera is left out (0)")
+    recipe.add_argument("--flip", action=argparse.BooleanOptionalAction, help="mirror half of the samples (yes)")
+    recipe.add_argument("--seed", metavar="N", type=int, help="of weights, order, augmentation and split (0)")
+
+
+# Fields that TrainSpec takes as the parser gives them; the others are read as build-engine reads its own.
+_PLAIN = (
+    *("network", "data", "validation", "validation_share", "layout", "epochs", "steps", "minutes", "batch"),
+    *("learning_rate", "dropout", "modality_dropout", "flip", "seed"),
+)
+_READ = ("option", "labels", "band", "weights")
 
 
 def run(arguments: argparse.Namespace) -> Outcome:
@@ -41,12 +70,15 @@ def run(arguments: argparse.Namespace) -> Outcome:
     from edgefer_export.spec_fields import convert
     from edgefer_export.train import TrainSpec, train
 
-    names = ("network", "data", "validation", "layout", "epochs", "steps", "minutes", "seed")
-    fields: dict[str, Any] = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
-    if hasattr(arguments, "option"):
-        fields |= convert({"option": arguments.option})
+    given = vars(arguments)
+    fields: dict[str, Any] = {name: given[name] for name in _PLAIN if name in given}
+    fields |= convert({name: given[name] for name in _READ if name in given})
+    if "towers" in given:
+        visible, infrared = (Path(path).expanduser() for path in given["towers"])
+        fields["towers"] = (visible, infrared)
     result = train(TrainSpec(output=output, **fields), reporter(arguments))
-    return Outcome(payload=result, text=_text(result))
+    payload = {**dataclasses.asdict(result), "accuracy": result.accuracy}
+    return Outcome(payload=payload, text=_text(result))
 
 
 def _check_output(path: Path) -> None:
@@ -60,4 +92,13 @@ def _check_output(path: Path) -> None:
 
 
 def _text(result: TrainResult) -> str:
-    return facts([(name.replace("_", " "), str(value)) for name, value in vars(result).items()])
+    accuracy = f"{result.correct} of {result.count} right ({100 * result.accuracy:.2f} %)"
+    return facts(
+        [
+            ("checkpoint", str(result.path)),
+            ("network", f"{result.network}: {', '.join(result.labels)}"),
+            ("validation", f"{accuracy}, after epoch {result.best_epoch} of {len(result.history)}"),
+            ("training", f"{result.samples} samples, {result.steps} steps, {result.stopped}, {result.arithmetic}"),
+            ("seconds", f"{result.seconds:.1f}"),
+        ]
+    )

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def test_item_follows_from_seed_and_index_alone() -> None:
 def test_two_processes_draw_the_same() -> None:
     here = []
     for band in ("lwir", "nir"):
-        pairs = SyntheticPairs(40, 11, band)  # type: ignore[arg-type]
+        pairs = SyntheticPairs(40, 11, band)
         here.append(combined_digest([pixel_digest(pairs[i]) for i in (39, 0, 7, 20)]))
     done = subprocess.run([sys.executable, "-c", _DIGEST], capture_output=True, text=True, check=True)
     assert done.stdout.split() == here
@@ -138,7 +139,7 @@ def test_index_beyond_the_end() -> None:
         ((5, 1), {"bits": 12}, "12-bit"),
     ],
 )
-def test_errors(arguments: tuple, options: dict, word: str) -> None:
+def test_errors(arguments: tuple[Any, ...], options: dict[str, Any], word: str) -> None:
     with pytest.raises(UsageError, match=word) as caught:
         SyntheticPairs(*arguments, **options)
     assert caught.value.hint

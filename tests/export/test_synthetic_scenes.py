@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-cv2 = pytest.importorskip("cv2")
+pytest.importorskip("cv2")
+
+import cv2
 
 from edgefer_export.data.synthetic import VIRI_LABELS, Conditions, SyntheticPairs
 from edgefer_export.data.synthetic.accessories import add_glasses
@@ -176,10 +178,10 @@ def test_night_darkens_the_visible_picture_only() -> None:
     signal = by_night.astype(float) - cv2.blur(by_night, (5, 5))
     assert signal.std() > 0.15 * by_night.mean(), "night pictures are noisy"
     warm = [thermal_8bit(thermal_camera(temperature, s, np.random.default_rng(1)), s) for s in (day, night)]
-    assert np.array_equal(*warm)
+    assert np.array_equal(warm[0], warm[1])
     near = _draw("happy", day, "nir")[1]
     lit = [active_camera(near, s, np.random.default_rng(1)) for s in (day, night)]
-    assert np.array_equal(*lit)
+    assert np.array_equal(lit[0], lit[1])
 
 
 def test_noise_differs_between_bands_and_pictures() -> None:

@@ -1,0 +1,69 @@
+"""Changes to a batch that leave its labels alone. The modalities are registered, so both are moved alike."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from edgefer_export.train.cache import Tensors
+
+
+class Augmentation:
+    """Mirrors and shifts images (B, C, H, W), and takes cameras away.
+
+    Args:
+        flip: mirror each sample with probability 1/2.
+        crop: shift the batch by up to this share of the side along each axis; the border is repeated.
+        missing: probability of each modality of a sample to be missing, never both; needs an input `present`.
+        present: name of the input (B, 2) with the modality mask, and the image inputs in its order; None: there is
+            none.
+        generator: where the chance comes from.
+    """
+
+    def __init__(
+        self,
+        *,
+        flip: bool,
+        crop: float,
+        missing: float,
+        present: tuple[str, tuple[str, str]] | None,
+        generator: torch.Generator,
+    ) -> None:
+        self._flip, self._crop, self._missing = flip, crop, missing
+        self._present, self._generator = present, generator
+
+    def __call__(self, tensors: Tensors) -> Tensors:
+        """The changed batch; the given one stays as it is."""
+        images = {name: tensor for name, tensor in tensors.items() if tensor.ndim == 4}
+        changed = dict(tensors)
+        changed.update(self._moved(images))
+        if self._missing and self._present is not None:
+            changed = self._without_cameras(changed)
+        return changed
+
+    def _moved(self, images: Tensors) -> Tensors:
+        size = len(next(iter(images.values())))
+        mirrored = torch.rand(size, generator=self._generator) < 0.5 if self._flip else torch.zeros(size).bool()
+        offsets = torch.rand(2, generator=self._generator)
+        moved: Tensors = {}
+        for name, image in images.items():
+            height, width = image.shape[2:]
+            if self._crop:
+                border = max(1, round(self._crop * width))
+                top, left = (int(offset * (2 * border + 1)) for offset in offsets)
+                padded = F.pad(image, (border,) * 4, mode="replicate")
+                image = padded[:, :, top : top + height, left : left + width]
+            image = torch.where(mirrored[:, None, None, None], image.flip(3), image)
+            moved[name] = image.contiguous(memory_format=torch.channels_last)
+        return moved
+
+    def _without_cameras(self, tensors: Tensors) -> Tensors:
+        if self._present is None:
+            return tensors
+        mask, roles = self._present
+        point = torch.rand(len(tensors[mask]), generator=self._generator)
+        present = torch.stack([point >= self._missing, point < 1 - self._missing], 1).float()
+        changed = {**tensors, mask: present}
+        for column, name in enumerate(roles):
+            changed[name] = tensors[name] * present[:, column, None, None, None]
+        return changed
