@@ -10,7 +10,6 @@ EXTRAS = {
     "onnx": "export",
     "onnxsim": "export",
     "onnxscript": "export",
-    "onnxconverter_common": "export",
     "matplotlib": "export",
     "jinja2": "export",
     "markupsafe": "export",

@@ -27,7 +27,7 @@ from edgefer_export.operators import DOMAIN, PLUGIN_VERSION, operator_counts
 from edgefer_export.spec import BuildSpec
 from edgefer_export.steps import Graphs
 
-TOOLS = ("torch", "onnx", "onnxsim", "onnxruntime", "onnxconverter-common", "numpy", "opencv-python")
+TOOLS = ("torch", "onnx", "onnxsim", "onnxruntime", "numpy", "opencv-python")
 
 
 def tool_versions() -> dict[str, str]:

@@ -15,6 +15,8 @@ from edgefer_export.networks.loaded import LoadedNetwork
 from edgefer_export.networks.user import from_file, input_specs
 from edgefer_export.spec import BuildSpec
 
+SYNTHETIC = "synthetic:"
+
 
 @dataclass(frozen=True)
 class Resolved:
@@ -40,10 +42,12 @@ def resolve(spec: BuildSpec, reporter: Reporter) -> Resolved:
     network, checkpoint = _network(spec, reporter)
     network.module.eval()
     # The sequence of the logits is the network's, so data is opened with its labels, whatever the folders' order.
+    # Ranges need no labels: a folder of unlabelled images will do for calibration.
     labels = network.labels
     calibration = None
     if spec.quantises and spec.calibration is not None:
-        calibration = open_dataset(spec.calibration, spec.layout, labels, reporter=reporter)
+        drawn = spec.calibration.startswith(SYNTHETIC)
+        calibration = open_dataset(spec.calibration, spec.layout, labels if drawn else None, reporter=reporter)
     evaluation = None
     if spec.evaluation is not None:
         evaluation = open_dataset(spec.evaluation, spec.layout, labels, reporter=reporter)
@@ -55,8 +59,9 @@ def _network(spec: BuildSpec, reporter: Reporter) -> tuple[LoadedNetwork, Checkp
     known = metadata is not None and metadata.network == spec.network
     options = {**(metadata.options if metadata is not None and known else {}), **spec.options}
     labels = spec.labels or (metadata.labels if metadata is not None else None)
+    if labels is None and not {"labels", "classes"} & set(options):
+        labels = _labels_of_data(spec, reporter)
     if classify(spec.network) == "file":
-        labels = labels or _labels_of_data(spec, reporter)
         network = from_file(spec.network, input_specs(spec.inputs, spec.band), labels, options)
     else:
         if spec.inputs:
@@ -80,10 +85,7 @@ def _network(spec: BuildSpec, reporter: Reporter) -> tuple[LoadedNetwork, Checkp
     return network, load_weights(network.module, spec.weights)
 
 
-def _labels_of_data(spec: BuildSpec, reporter: Reporter) -> tuple[str, ...]:
-    if spec.evaluation is None:
-        raise UsageError(
-            "The labels of the network are not known.",
-            hint="Give --labels, or labelled --evaluation data whose folders name them.",
-        )
+def _labels_of_data(spec: BuildSpec, reporter: Reporter) -> tuple[str, ...] | None:
+    if spec.evaluation is None or spec.evaluation.startswith(SYNTHETIC):
+        return None
     return tuple(open_dataset(spec.evaluation, spec.layout, reporter=reporter).labels)
