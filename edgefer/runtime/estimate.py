@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,11 +36,12 @@ class Estimate:
     modalities: tuple[str, ...]
 
 
-def softmax(logits: npt.NDArray[np.floating[Any]], temperature: float = 1.0) -> npt.NDArray[np.float32]:
-    """exp(l / T) / sum exp(l / T) over the last axis in float64, with the largest taken off first so that no
-    exponential overflows; returned in float32."""
-    scaled = logits.astype(np.float64) / temperature
-    scaled -= scaled.max(axis=-1, keepdims=True)
-    weights = np.exp(scaled)
-    probabilities: npt.NDArray[np.float32] = (weights / weights.sum(axis=-1, keepdims=True)).astype(np.float32)
-    return probabilities
+def softmax(logits: Sequence[float], temperature: float = 1.0) -> list[float]:
+    """exp(l / T) / sum exp(l / T) in double precision, with the largest taken off first so that nothing overflows.
+
+    In plain Python: for the few classes that there are, calling NumPy costs more than the sum.
+    """
+    largest = max(logits)
+    weights = [math.exp((logit - largest) / temperature) for logit in logits]
+    total = math.fsum(weights)
+    return [weight / total for weight in weights]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType, TracebackType
@@ -211,17 +212,23 @@ class Session:
     def _estimate(self, outputs: Outputs, row: int, modalities: tuple[str, ...]) -> Estimate:
         assert self._logits is not None
         logits = outputs[self._logits][row].astype(np.float32, copy=False)
-        if not np.isfinite(logits).all():
+        values: list[float] = logits.tolist()
+        if not all(map(math.isfinite, values)):
             raise InputError(
-                f"graph '{self._graph.role}' answered logits that are not finite: {logits.tolist()}",
+                f"graph '{self._graph.role}' answered logits that are not finite: {values}",
                 hint="inputs must be in the range that the manifest states; if they are, run `edgefer verify`",
             )
-        probabilities = softmax(logits, self._manifest.temperature)
-        index = int(logits.argmax())
-        labels = self._manifest.labels
-        others = {name: value[row] for name, value in outputs.items() if name != self._logits}
+        probabilities = softmax(values, self._manifest.temperature)
+        index = values.index(max(values))
         return Estimate(
-            labels[index], index, float(probabilities[index]), labels, probabilities, logits, others, modalities
+            label=self._manifest.labels[index],
+            index=index,
+            confidence=probabilities[index],
+            labels=self._manifest.labels,
+            probabilities=np.array(probabilities, np.float32),
+            logits=logits,
+            outputs={name: value[row] for name, value in outputs.items() if name != self._logits},
+            modalities=modalities,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -77,11 +78,13 @@ def test_unknown_names_list_the_known_ones(session: Session, tiny_inputs: Callab
 
 
 def test_large_finite_values_are_no_error_of_the_check(session: Session, tiny_inputs: Callable[..., Any]) -> None:
-    # The sum of these overflows float32, and so does the sum of their squares.
-    large = np.full((1, 3, 8, 8), 1e30, np.float32)
-    large[0, :, ::2] *= -1
-    with np.errstate(all="raise"):
-        assert np.isfinite(session.run({**tiny_inputs(), "visible": large})["embedding"]).all()
+    # The sum of these overflows float32, which must neither warn nor be taken for an infinite value.
+    large = np.full((1, 3, 8, 8), -3e37, np.float32)
+    with np.errstate(all="raise"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        session.run({**tiny_inputs(), "visible": large})
+        with pytest.raises(InputError, match="1 NaN and 0 infinite"):
+            session.run({**tiny_inputs(), "visible": np.where(np.arange(192).reshape(1, 3, 8, 8), large, np.nan)})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,104 @@
+"""From a camera's images to tensors, beside what one would write with OpenCV and NumPy.
+
+    python -m pytest benchmarks/test_bench_preprocess.py -s
+
+The goal is against the plain code of the rule's name: the area filter where the image shrinks (OpenCV's INTER_AREA),
+then colour order, float, scale, transposition. A second row has the resize steps of edgefer's rule and only the rest
+plain: it shows what is left once the resizing is the same. Results are compared before they are timed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.interleaved import interleaved
+from edgefer.bundle.manifest import ImageSpec, InputSpec
+from edgefer.runtime.preprocess import Preprocessor
+from edgefer.runtime.resize import area_bilinear
+
+cv2 = pytest.importorskip("cv2")
+
+SIZE = 224
+MOST_TIMES = 0.7
+ROUNDS = 300
+
+VISIBLE = InputSpec(name="visible", role="visible", shape=(1, 3, SIZE, SIZE), image=ImageSpec(colour="rgb"))
+INFRARED = {
+    channels: InputSpec(
+        name="infrared", role="infrared", shape=(1, channels, SIZE, SIZE), image=ImageSpec(colour="grey")
+    )
+    for channels in (1, 3)
+}
+
+Resize = Callable[[Any, int, int], Any]
+
+
+def inter_area(image: Any, height: int, width: int) -> Any:
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def plain_visible(frame: Any, resize: Resize) -> Any:
+    image = cv2.cvtColor(resize(frame, SIZE, SIZE), cv2.COLOR_BGR2RGB)
+    return np.ascontiguousarray((image.astype(np.float32) / 255.0).transpose(2, 0, 1))[None]
+
+
+def plain_infrared(frame: Any, resize: Resize, channels: int) -> Any:
+    image = resize(frame, SIZE, SIZE)
+    image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if channels == 3 else image[..., None]
+    top = 255.0 if frame.dtype == np.uint8 else 65535.0
+    return np.ascontiguousarray((image.astype(np.float32) / top).transpose(2, 0, 1))[None]
+
+
+def frames(dtype: Any) -> tuple[Any, Any]:
+    """Smooth pictures with noise, (720, 1280, 3) and (480, 640)."""
+    generator = np.random.default_rng(0)
+    y, x = np.mgrid[0:720, 0:1280]
+    scene = 120 + 60 * np.sin(x / 37) * np.cos(y / 23)
+    visible = scene[..., None] + generator.normal(0, 6, (720, 1280, 3))
+    infrared = (scene[:480, :640] + generator.normal(0, 4, (480, 640))) * (257 if dtype == np.uint16 else 1)
+    return np.clip(visible, 0, 255).astype(np.uint8), np.clip(infrared, 0, np.iinfo(dtype).max).astype(dtype)
+
+
+CASES = {
+    "visible": (True, 0, np.uint8),
+    "infrared-8": (False, 3, np.uint8),
+    "infrared-16": (False, 3, np.uint16),
+    "infrared-8-one-channel": (False, 1, np.uint8),
+    "pair": (True, 3, np.uint8),
+    "pair-16": (True, 3, np.uint16),
+}
+
+
+@pytest.mark.parametrize("resize", ["inter-area", "same-steps"])
+@pytest.mark.parametrize("case", CASES)
+def test_images_to_tensors(benchmark: Any, case: str, resize: str) -> None:
+    takes_visible, channels, dtype = CASES[case]
+    visible, infrared = frames(dtype)
+    first, second = Preprocessor(VISIBLE), Preprocessor(INFRARED[channels or 3])
+    steps = inter_area if resize == "inter-area" else area_bilinear
+
+    def ours() -> list[Any]:
+        return [*([first(visible)] if takes_visible else []), *([second(infrared)] if channels else [])]
+
+    def plain() -> list[Any]:
+        tensors = [plain_visible(visible, steps)] if takes_visible else []
+        return [*tensors, *([plain_infrared(infrared, steps, channels)] if channels else [])]
+
+    for found, expected in zip(ours(), plain(), strict=True):
+        # The pictures' noise is what the two resizings treat differently; with the same steps only rounding is left.
+        assert np.sqrt(np.mean((found - expected) ** 2)) <= (1.5 / 255 if resize == "inter-area" else 1e-6)
+    pair = interleaved(ours, plain, ROUNDS, warm_up=10)
+    benchmark.pedantic(ours, rounds=20, warmup_rounds=2)
+    benchmark.extra_info.update(
+        against="INTER_AREA and plain conversion" if resize == "inter-area" else "the same resizing, plain conversion",
+        seconds=pair.ours,
+        bare_seconds=pair.bare,
+        ratio=pair.ratio,
+    )
+    if resize == "inter-area":
+        benchmark.extra_info.update(goal=f"at most {MOST_TIMES:g} x", met=pair.ratio <= MOST_TIMES)
+    print(f"\n{case}, {resize}: {1e3 * pair.ours:.3f} ms, plain {1e3 * pair.bare:.3f} ms, {pair.ratio:.2f} x")
