@@ -169,11 +169,13 @@ def test_a_flat_image_stays_flat_and_no_value_leaves_the_range(
     for dtype, value in ((np.uint8, level % 256), (np.uint16, level)):
         found = area_bilinear(np.full(shape, value, dtype), *target)
         assert found.shape == (*target, *shape[2:])
-        assert (found == value).all()
+        # OpenCV 4 adds 16-bit values up in float32, which over thousands of pixels may cost one count.
+        slack = int(dtype == np.uint16)
+        assert np.abs(found.astype(int) - value).max() <= slack
         noise = np.random.default_rng(level).integers(100, 120, shape).astype(dtype)
         found = area_bilinear(noise, *target)
-        assert found.min() >= 100
-        assert found.max() <= 119
+        assert found.min() >= 100 - slack
+        assert found.max() <= 119 + slack
 
 
 def test_a_mirrored_image_gives_a_mirrored_result() -> None:
