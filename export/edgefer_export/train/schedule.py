@@ -8,8 +8,8 @@ import time
 WARM_UP = 0.2
 _FIRST_RATE = 1 / 25
 _LAST_RATE = 1e-3
-# The first steps are slower than the rest; no pace is judged by them.
-_STEPS_TO_TELL = 10
+# The first steps are slower than the rest; the pace is that of the steps after them.
+_COLD_STEPS = 10
 
 
 class Schedule:
@@ -26,21 +26,30 @@ class Schedule:
     def __init__(self, steps: int, deadline: float | None = None) -> None:
         self._steps, self._deadline = steps, deadline
         self._started = time.monotonic()
+        self._warm: float | None = None
         self._furthest = 0.0
 
     def progress(self, done: int) -> float:
         """Share of the training that is over after `done` steps, 0 to 1; it never falls."""
         share = done / self._steps
-        now = time.monotonic()
-        if self._deadline is not None and done:
-            spent, allowed = now - self._started, self._deadline - self._started
-            behind = allowed <= 0 or spent / done * self._steps > allowed
-            if now >= self._deadline:
-                share = 1.0
-            elif behind and done >= _STEPS_TO_TELL:
-                share = max(share, spent / allowed)
+        if self._deadline is not None:
+            share = max(share, self._share_of_time(done, self._deadline))
         self._furthest = max(self._furthest, min(1.0, share))
         return self._furthest
+
+    def _share_of_time(self, done: int, deadline: float) -> float:
+        """Share of the time that is over, or 0 while the time will suffice."""
+        now = time.monotonic()
+        if now >= deadline:
+            return 1.0
+        if done >= _COLD_STEPS and self._warm is None:
+            self._warm = now
+        if self._warm is None or done < 2 * _COLD_STEPS:
+            return 0.0
+        pace = (now - self._warm) / (done - _COLD_STEPS)
+        if now + pace * (self._steps - done) <= deadline:
+            return 0.0
+        return (now - self._started) / (deadline - self._started)
 
 
 def rate(progress: float) -> float:

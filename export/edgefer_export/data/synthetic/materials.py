@@ -108,7 +108,7 @@ def _temperatures(who: Identity, scene: Scene, rng: np.random.Generator) -> dict
     # Cold cabins cool hair and nose more than forehead and eyes.
     chill = (29.0 - ambient) / 13.0
     hair_celsius = ambient + (0.55 + 0.1 * hair) * (skin - ambient)
-    brow = skin - 2.2 - 0.8 * chill
+    brow = skin - 1.5 - 0.6 * chill
     degrees = {
         "background": ambient + 1.5 * wall,
         "seat": ambient + 1.0 + 2.5 * seat,
@@ -123,20 +123,20 @@ def _temperatures(who: Identity, scene: Scene, rng: np.random.Generator) -> dict
         "canthus": skin + 0.9,
         "shade": skin - 0.5,
         "neck": skin + 0.2,
-        "wrinkle": skin + 1.2,
+        "wrinkle": skin + 0.8,
         "nose_tip": skin - who.nose_cooling * (0.6 + 0.6 * chill),
         "nostril": skin - 1.0,
         "hair": hair_celsius,
         "brow": brow,
-        "sclera": skin - 1.8,
-        "iris": skin - 1.8,
-        "pupil": skin - 1.8,
-        "glint": skin - 1.8,
-        "lash": skin - 1.8,
-        "lip": skin + 0.9,
-        "mouth": skin + 2.0,
-        "teeth": skin - 0.9,
-        "tongue": skin + 1.9,
+        "sclera": skin - 1.3,
+        "iris": skin - 1.3,
+        "pupil": skin - 1.3,
+        "glint": skin - 1.3,
+        "lash": skin - 1.3,
+        "lip": skin + 0.6,
+        "mouth": skin + 1.5,
+        "teeth": skin - 0.6,
+        "tongue": skin + 1.4,
         "frame": ambient + 4.0 + 2.0 * frame,
         "tint": ambient + 3.0 + 2.0 * frame,
         "mask": 0.5 * (skin + ambient) + 1.5 * mask + 2.0,

@@ -53,7 +53,7 @@ class Scene:
     window: tuple[float, float]
 
 
-_ILLUMINATION = {"day": (0.55, 1.25), "dusk": (0.10, 0.35), "night": (0.004, 0.040)}
+_ILLUMINATION = {"day": (0.55, 1.25), "dusk": (0.10, 0.35), "night": (0.003, 0.024)}
 
 
 def draw_scene(seed: int, index: int) -> Scene:

@@ -21,10 +21,12 @@ READ_NOISE = 1.7
 """Standard deviation of the visible camera's noise at gain 1, in grey levels."""
 SHOT_NOISE = 0.012
 """Variance per grey level and unit of gain."""
-THERMAL_NOISE = 0.10
+THERMAL_NOISE = 0.15
 """Noise-equivalent temperature difference of the long-wave camera in kelvin."""
-THERMAL_BLUR = 1.15
+THERMAL_BLUR = 1.6
 """Standard deviation of the long-wave camera's blur in pixels of a picture 112 pixels wide."""
+THERMAL_DRIFT = 0.35
+"""Standard deviation in kelvin of the slow pattern that an uncooled sensor gathers between shutter events."""
 
 
 def visible_camera(reflectance: Picture, scene: Scene, rng: np.random.Generator) -> Picture:
@@ -93,6 +95,8 @@ def thermal_camera(temperature: Picture, scene: Scene, rng: np.random.Generator)
     sigma = THERMAL_BLUR * scene.blur * side / 112.0
     celsius: Field = np.asarray(cv2.GaussianBlur(sharp, (0, 0), max(sigma, 0.3)), np.float32)
     celsius += np.float32(THERMAL_NOISE * scene.noise) * noise(rng, (side, side))
+    drift = np.float32(THERMAL_DRIFT * scene.noise) * noise(rng, (5, 5))
+    celsius += cv2.resize(drift, (side, side), interpolation=cv2.INTER_CUBIC)
     # Uncooled sensors are read out by column, and the columns' amplifiers differ.
     celsius += np.float32(0.5 * THERMAL_NOISE * scene.noise) * noise(rng, (1, side))
     return celsius
