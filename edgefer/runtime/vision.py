@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from typing import Any
 
 from edgefer.errors import EnvironmentMismatch
+
+# While OpenCV is being imported it replaces itself in sys.modules, so that a second thread would find half a module.
+_IMPORTING = threading.Lock()
 
 
 def opencv() -> Any:
@@ -15,11 +19,9 @@ def opencv() -> Any:
     Raises:
         EnvironmentMismatch: it is not installed, or cannot be loaded.
     """
-    loaded = sys.modules.get("cv2")
-    if loaded is not None:
-        return loaded
     try:
-        return importlib.import_module("cv2")
+        with _IMPORTING:
+            return sys.modules.get("cv2") or importlib.import_module("cv2")
     except ImportError as error:
         raise EnvironmentMismatch(
             "handling images needs OpenCV, which cannot be imported",
