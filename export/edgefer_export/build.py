@@ -22,6 +22,7 @@ from edgefer.bundle.manifest import CalibrationSpec
 from edgefer.engine.bundle_engine import EngineResult, compile_bundle
 from edgefer.engine.cache import EngineCache
 from edgefer.engine.flavours import detect
+from edgefer.errors import CompileError
 from edgefer.progress import Reporter, Silent
 from edgefer_export import assemble as parts
 from edgefer_export.data.feeds import Feeds
@@ -91,6 +92,12 @@ def build(spec: BuildSpec, reporter: Reporter | None = None) -> BuildResult:
                 engine = compile_bundle(
                     bundle, spec.flavour, reporter=reporter, cache=cache, engine_out=spec.engine_out
                 )
+    except CompileError as error:
+        raise CompileError(
+            error.message,
+            details=error.details,
+            hint=f"{error.hint} The bundle itself is whole and judged: {spec.output}".strip(),
+        ) from error
     finally:
         # Also when compiling failed: the verdict stands, and whoever looks into the failure wants to read it.
         report = _report(resolved, calibration, graphs, judged, spec, seconds, engine=engine, bundle=bundle)

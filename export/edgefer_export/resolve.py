@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from edgefer.errors import CheckpointError, UsageError
 from edgefer.progress import Reporter
 from edgefer_export.checkpoint import CheckpointReport, load_weights, read_metadata
@@ -39,7 +41,10 @@ def resolve(spec: BuildSpec, reporter: Reporter) -> Resolved:
         CheckpointError: the checkpoint cannot be read, or belongs to another network.
         DataError: a data set cannot be read, or its classes are not those of the network.
     """
-    network, checkpoint = _network(spec, reporter)
+    with torch.random.fork_rng():
+        # Initial weights are drawn; without a checkpoint they are all there is, and a build must be repeatable.
+        torch.manual_seed(spec.seed)
+        network, checkpoint = _network(spec, reporter)
     network.module.eval()
     # The sequence of the logits is the network's, so data is opened with its labels, whatever the folders' order.
     # Ranges need no labels: a folder of unlabelled images will do for calibration.

@@ -20,12 +20,16 @@ from edgefer_export.result import BuildResult  # noqa: E402
 from edgefer_export.spec import BuildSpec  # noqa: E402
 
 
-def _scaled(model: Any, names: Callable[[str], bool], factor: float) -> Any:
-    """A copy of the model in which the first initialiser that `names` accepts is multiplied."""
+def _is_kernel(initialiser: Any) -> bool:
+    return len(initialiser.dims) == 4
+
+
+def _scaled(model: Any, chosen: Callable[[Any], bool], factor: float) -> Any:
+    """A copy of the model in which the first initialiser that is `chosen` is multiplied."""
     damaged = onnx.ModelProto()
     damaged.CopyFrom(model)
     for initialiser in damaged.graph.initializer:
-        if names(initialiser.name):
+        if chosen(initialiser):
             array = onnx.numpy_helper.to_array(initialiser)
             initialiser.CopyFrom(onnx.numpy_helper.from_array((array * factor).astype(array.dtype), initialiser.name))
             return damaged
@@ -38,12 +42,12 @@ def _first_activation_scale(model: Any) -> str:
     return str(produced[len(produced) // 2].input[1])
 
 
-def _build(checkpoint: Path, folder: Path, precision: str) -> BuildResult:
+def _build(checkpoint: Path, data: Any, folder: Path, precision: str) -> BuildResult:
     spec = BuildSpec(
         network="viri-fusion",
         weights=checkpoint,
-        calibration="synthetic:32:62",
-        evaluation="synthetic:300:63",
+        calibration=str(data.calibration),
+        evaluation=str(data.evaluation),
         precision=precision,  # type: ignore[arg-type]
         flavour="none",
         output=folder / "damaged.edgefer",
@@ -51,50 +55,48 @@ def _build(checkpoint: Path, folder: Path, precision: str) -> BuildResult:
     return build(spec, Silent())
 
 
-def test_a_wrong_export(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_export(checkpoint: Path, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     export = steps.export_onnx
 
     def wrong(*arguments: Any, **options: Any) -> Any:
         exported = export(*arguments, **options)
-        return replace(exported, model=_scaled(exported.model, lambda name: name.endswith("conv1.weight"), 1.5))
+        return replace(exported, model=_scaled(exported.model, _is_kernel, 1.5))
 
     monkeypatch.setattr(steps, "export_onnx", wrong)
-    result = _build(checkpoint, tmp_path, "int8")
+    result = _build(checkpoint, data, tmp_path, "int8")
     assert (result.verdict, result.report.blamed_step) == ("fail", "exported")
     assert result.bundle is None
     assert not list(tmp_path.glob("*.edgefer"))
     assert result.report_html.is_file()
 
 
-def test_a_wrong_simplification(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_simplification(checkpoint: Path, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     simplify = steps.simplify
 
     def wrong(*arguments: Any, **options: Any) -> Any:
         simpler = simplify(*arguments, **options)
-        return replace(
-            simpler, model=_scaled(simpler.model, lambda name: "weight" in name or "onnx::Conv" in name, 0.5)
-        )
+        return replace(simpler, model=_scaled(simpler.model, _is_kernel, 0.5))
 
     monkeypatch.setattr(steps, "simplify", wrong)
-    result = _build(checkpoint, tmp_path, "int8")
+    result = _build(checkpoint, data, tmp_path, "int8")
     assert (result.verdict, result.report.blamed_step) == ("fail", "simplified")
 
 
-def test_a_ruined_scale(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ruined_scale(checkpoint: Path, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quantise = steps.quantise
 
     def wrong(*arguments: Any, **options: Any) -> Any:
         graph = quantise(*arguments, **options)
         scale = _first_activation_scale(graph.model)
-        return replace(graph, model=_scaled(graph.model, lambda name: name == scale, 0.02))
+        return replace(graph, model=_scaled(graph.model, lambda initialiser: initialiser.name == scale, 0.02))
 
     monkeypatch.setattr(steps, "quantise", wrong)
-    result = _build(checkpoint, tmp_path, "int8+fp16")
+    result = _build(checkpoint, data, tmp_path, "int8+fp16")
     assert (result.verdict, result.report.blamed_step) == ("fail", "int8")
     assert "int8" in result.reason
 
 
-def test_a_wrong_cast(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_cast(checkpoint: Path, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     to_half = steps.to_half
 
     def wrong(model: Any) -> Any:
@@ -115,5 +117,5 @@ def test_a_wrong_cast(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.Monk
         return replace(half, model=damaged)
 
     monkeypatch.setattr(steps, "to_half", wrong)
-    result = _build(checkpoint, tmp_path, "fp16")
+    result = _build(checkpoint, data, tmp_path, "fp16")
     assert (result.verdict, result.report.blamed_step) == ("fail", "fp16")
