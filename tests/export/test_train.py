@@ -275,6 +275,7 @@ def test_missing_modality(tmp_path: Path) -> None:
         {"dropout": -0.1},
         {"crop": 1.0},
         {"modality_dropout": float("nan")},
+        {"modality_dropout": 0.5},
         {"validation_share": 0.0},
         {"seed": -1},
         {"weights": Path("a"), "towers": (Path("b"), Path("c"))},

@@ -74,7 +74,14 @@ def test_progress_without_a_deadline_does_not_look_at_the_clock(clock: Clock) ->
 
 
 def _augmentation(**changes: object) -> Augmentation:
-    fields = {"flip": True, "crop": 0.1, "missing": 0.0, "present": None, "generator": torch.Generator().manual_seed(1)}
+    fields = {
+        "flip": True,
+        "crop": 0.1,
+        "missing": 0.0,
+        "cameras": (),
+        "mask": None,
+        "generator": torch.Generator().manual_seed(1),
+    }
     return Augmentation(**{**fields, **changes})  # type: ignore[arg-type]
 
 
@@ -99,7 +106,7 @@ def test_flip_mirrors_about_half() -> None:
 
 def test_missing_cameras_are_black_and_said_to_be_missing() -> None:
     tensors = {"v": torch.ones(1000, 3, 4, 4), "i": torch.ones(1000, 1, 4, 4), "present": torch.ones(1000, 2)}
-    changed = _augmentation(flip=False, crop=0.0, missing=0.2, present=("present", ("v", "i")))(tensors)
+    changed = _augmentation(flip=False, crop=0.0, missing=0.2, cameras=("v", "i"), mask="present")(tensors)
     mask = changed["present"]
     assert bool((mask.sum(1) >= 1).all()), "never both"
     for column in (0, 1):
@@ -107,6 +114,15 @@ def test_missing_cameras_are_black_and_said_to_be_missing() -> None:
     assert torch.equal(changed["v"].amax((1, 2, 3)), mask[:, 0])
     assert torch.equal(changed["i"].amax((1, 2, 3)), mask[:, 1])
     assert bool((tensors["present"] == 1).all()), "the given batch stays"
+
+
+def test_a_network_without_a_mask_sees_black_pictures() -> None:
+    tensors = {"v": torch.ones(200, 3, 4, 4), "i": torch.ones(200, 1, 4, 4)}
+    changed = _augmentation(flip=False, crop=0.0, missing=0.3, cameras=("v", "i"))(tensors)
+    black = torch.stack([changed[name].amax((1, 2, 3)) == 0 for name in "vi"], 1)
+    assert 0.5 < float(black.any(1).float().mean()) < 0.7
+    assert not bool(black.all(1).any())
+    assert changed.keys() == tensors.keys()
 
 
 def test_cache_gives_what_the_runtime_gives() -> None:

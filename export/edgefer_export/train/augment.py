@@ -14,9 +14,9 @@ class Augmentation:
     Args:
         flip: mirror each sample with probability 1/2.
         crop: shift the batch by up to this share of the side along each axis; the border is repeated.
-        missing: probability of each modality of a sample to be missing, never both; needs an input `present`.
-        present: name of the input (B, 2) with the modality mask, and the image inputs in its order; None: there is
-            none.
+        missing: probability of each of two cameras of a sample to be missing, never both; its picture is black then.
+        cameras: the image inputs of the two cameras, visible first; empty where there is one camera only.
+        mask: the input (B, 2) that says which camera is there; None: the network has none and must see it.
         generator: where the chance comes from.
     """
 
@@ -26,18 +26,19 @@ class Augmentation:
         flip: bool,
         crop: float,
         missing: float,
-        present: tuple[str, tuple[str, str]] | None,
+        cameras: tuple[str, ...],
+        mask: str | None,
         generator: torch.Generator,
     ) -> None:
         self._flip, self._crop, self._missing = flip, crop, missing
-        self._present, self._generator = present, generator
+        self._cameras, self._mask, self._generator = cameras, mask, generator
 
     def __call__(self, tensors: Tensors) -> Tensors:
         """The changed batch; the given one stays as it is."""
         images = {name: tensor for name, tensor in tensors.items() if tensor.ndim == 4}
         changed = dict(tensors)
         changed.update(self._moved(images))
-        if self._missing and self._present is not None:
+        if self._missing and self._cameras:
             changed = self._without_cameras(changed)
         return changed
 
@@ -58,12 +59,12 @@ class Augmentation:
         return moved
 
     def _without_cameras(self, tensors: Tensors) -> Tensors:
-        if self._present is None:
-            return tensors
-        mask, roles = self._present
-        point = torch.rand(len(tensors[mask]), generator=self._generator)
+        size = len(tensors[self._cameras[0]])
+        point = torch.rand(size, generator=self._generator)
         present = torch.stack([point >= self._missing, point < 1 - self._missing], 1).float()
-        changed = {**tensors, mask: present}
-        for column, name in enumerate(roles):
+        changed = dict(tensors)
+        if self._mask is not None:
+            changed[self._mask] = present
+        for column, name in enumerate(self._cameras):
             changed[name] = tensors[name] * present[:, column, None, None, None]
         return changed

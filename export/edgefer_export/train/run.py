@@ -148,13 +148,15 @@ def _epochs(
 
 
 def _augmentation(spec: TrainSpec, material: Material) -> Augmentation:
-    names = {spec.role: spec.name for spec in material.network.inputs}
-    present = None
-    if "present" in names:
-        present = (names["present"], (names["visible"], names["infrared"]))
-    generator = torch.Generator().manual_seed(spec.seed)
+    names = {each.role: each.name for each in material.network.inputs}
+    cameras = (names["visible"], names["infrared"]) if {"visible", "infrared"} <= names.keys() else ()
     return Augmentation(
-        flip=spec.flip, crop=spec.crop, missing=spec.modality_dropout, present=present, generator=generator
+        flip=spec.flip,
+        crop=spec.crop,
+        missing=spec.modality_dropout,
+        cameras=cameras,
+        mask=names.get("present"),
+        generator=torch.Generator().manual_seed(spec.seed),
     )
 
 

@@ -45,7 +45,8 @@ class TrainSpec:
             the dropout of a full one.
         flip: mirror half of the samples, both modalities alike.
         crop: shift by up to this share of the side, both modalities alike.
-        modality_dropout: probability of each camera to be missing, never both; for a network with `present`.
+        modality_dropout: probability of each of two cameras to be missing, never both: its picture is black, and
+            `present` says so where the network has that input. Below 0.5.
         weights: a checkpoint of the same network to start from.
         towers: checkpoints of `viri-visible` and `viri-infrared` to start a `viri-fusion` from.
         seed: of weights, order, augmentation and the split; not negative.
@@ -100,6 +101,8 @@ class TrainSpec:
         for name, share in shares.items():
             if share is not None and not 0 <= share < 1:
                 raise UsageError(f"{name} is {share:g}; 0 to below 1 is possible")
+        if self.modality_dropout >= 0.5:
+            raise UsageError(f"modality_dropout is {self.modality_dropout:g}; of two cameras one must stay: below 0.5")
         if not 0 < self.validation_share < 1:
             raise UsageError(f"validation_share is {self.validation_share:g}; it lies between 0 and 1")
         if self.seed < 0:
