@@ -46,11 +46,14 @@ class Preprocessor:
             )
         low, high = image.range
         grey_levels = np.arange(256) / 255 * (high - low) + low
-        self._tables = ((grey_levels[None] - mean[:, None]) / std[:, None]).astype(np.float32)
         self._window = image.window16
         span = image.window16[1] - image.window16[0]
-        self._scales = ((high - low) / span / std).astype(np.float32)
-        self._offsets = ((low - mean) / std).astype(np.float32)
+        with np.errstate(over="ignore"):
+            self._tables = ((grey_levels[None] - mean[:, None]) / std[:, None]).astype(np.float32)
+            self._scales = ((high - low) / span / std).astype(np.float32)
+            self._offsets = ((low - mean) / std).astype(np.float32)
+        if not all(np.isfinite(numbers).all() for numbers in (self._tables, self._scales, self._offsets)):
+            raise InputError(f"input '{spec.name}' has a range, mean or deviation that float32 cannot hold")
         self._alike = bool((mean == mean[0]).all() and (std == std[0]).all())
 
     def __call__(self, image: Image, *, colour: ColourOrder = "bgr", out: Tensor | None = None) -> Tensor:

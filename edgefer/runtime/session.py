@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -68,9 +68,9 @@ class Session:
         self._info = _info(opened_bundle, self._graph, opened, threads, optimise)
 
     @property
-    def info(self) -> Mapping[str, object]:
+    def info(self) -> dict[str, object]:
         """Runner, why it was chosen, threads, versions, graph and bundle: what to write down beside a result."""
-        return self._info
+        return dict(self._info)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -121,7 +121,7 @@ class Session:
                     hint=f"it takes: {', '.join(self._cameras) or 'tensors only, with Session.infer'}",
                 )
             tensors[self._names_of_roles[role]] = camera(image, colour=colour)
-        return self._answers([self._binder.bind(tensors)])[0]
+        return self._answers([self._binder.bind_preprocessed(tensors)])[0]
 
     def infer_batch(self, examples: Sequence[Mapping[str, npt.NDArray[np.float32] | None]]) -> list[Estimate]:
         """The answers for several examples, each a mapping as `infer` takes; run in the batches of the graph.
@@ -272,20 +272,16 @@ def _check_graph(graph: GraphSpec, runner: Runner) -> tuple[int, ...]:
     return (min(graph.batches),) if fixed else tuple(sorted(set(graph.batches), reverse=True))
 
 
-def _info(
-    bundle: Bundle, graph: GraphSpec, opened: Opened, threads: int | None, optimise: bool
-) -> Mapping[str, object]:
-    return MappingProxyType(
-        {
-            "runner": opened.name,
-            "why": opened.why,
-            "threads": threads,
-            "optimise": optimise,
-            "versions": {"edgefer": __version__, "numpy": np.__version__, **opened.runner.versions},
-            "graph": str(graph.role),
-            "network": bundle.manifest.network.name,
-            "precision": str(bundle.manifest.precision),
-            "bundle": str(bundle.path) if bundle.path else None,
-            "digest": bundle.digest,
-        }
-    )
+def _info(bundle: Bundle, graph: GraphSpec, opened: Opened, threads: int | None, optimise: bool) -> dict[str, object]:
+    return {
+        "runner": opened.name,
+        "why": opened.why,
+        "threads": threads,
+        "optimise": optimise,
+        "versions": {"edgefer": __version__, "numpy": np.__version__, **opened.runner.versions},
+        "graph": str(graph.role),
+        "network": bundle.manifest.network.name,
+        "precision": str(bundle.manifest.precision),
+        "bundle": str(bundle.path) if bundle.path else None,
+        "digest": bundle.digest,
+    }

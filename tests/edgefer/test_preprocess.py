@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -188,6 +189,12 @@ def test_unknown_colour_orders_and_numbers_that_do_not_fit() -> None:
         Preprocessor(spec())(noise(9, 9, 3), colour="hsv")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="2 means"):
         Preprocessor(spec(mean=(0.5, 0.5)))
+    for numbers in ({"std": (1.0, 1e-40, 1.0)}, {"mean": (0.0, 0.0, 1e39)}, {"range": (0.0, 1e300)}):
+        wanted = spec(**numbers)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(InputError, match="float32 cannot hold"):
+                Preprocessor(wanted)
 
 
 def test_the_result_is_new_memory_unless_out_is_given() -> None:
