@@ -30,8 +30,13 @@ def network_function(network: LoadedNetwork) -> Callable[[Tensors], Outputs]:
 
 
 def graph_function(model: onnx.ModelProto, *, threads: int = 1) -> Callable[[Tensors], Outputs]:
-    """An ONNX graph in onnxruntime with optimisations off, so that Q/DQ is evaluated as it is written."""
-    runner = OnnxRuntimeRunner(model.SerializeToString(), threads=threads, optimise=False)
+    """An ONNX graph in onnxruntime, evaluated as it is written where that matters.
+
+    With Q/DQ or casts in the graph, optimisations are off: they replace what is to be judged by kernels of the CPU at
+    hand. A graph in FP32 alone is only summed in another order by them, and answers three times as fast.
+    """
+    literal = any(node.op_type in {"QuantizeLinear", "DequantizeLinear", "Cast"} for node in model.graph.node)
+    runner = OnnxRuntimeRunner(model.SerializeToString(), threads=threads, optimise=not literal)
 
     def run(tensors: Tensors) -> Outputs:
         return {name: np.asarray(value) for name, value in runner.run(tensors).items()}
