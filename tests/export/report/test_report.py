@@ -75,6 +75,15 @@ def numbers(value: Any) -> list[float]:
     return [] if isinstance(value, bool | str | None) else [float(value)]
 
 
+def located(value: Any, path: str = "") -> list[tuple[str, float]]:
+    """Every number in a JSON document with the way to it."""
+    if isinstance(value, dict):
+        return [each for key, item in value.items() for each in located(item, f"{path}.{key}")]
+    if isinstance(value, list):
+        return [each for index, item in enumerate(value) for each in located(item, f"{path}[{index}]")]
+    return [] if isinstance(value, bool | str | None) else [(path, float(value))]
+
+
 def strings(value: Any) -> list[str]:
     if isinstance(value, dict):
         return [each for key, item in value.items() for each in (key, *strings(item))]
@@ -112,6 +121,23 @@ def test_the_search_for_numbers_would_find_a_stray_one(sample_report: Report) ->
     known = {way for value in numbers(document) for way in writings(value)}
     shown = NUMBER.findall(" ".join(read(page).text))
     assert {"61.37", "4\u202f711"} <= {each for each in shown if each not in known}
+
+
+def test_every_number_of_the_json_is_on_the_page(sample_report: Report) -> None:
+    shown = set(NUMBER.findall(" ".join(read(render(sample_report)).with_ticks).replace("\u202f%", " %")))
+    missing = [
+        (path, value)
+        for path, value in located(json.loads(to_json(sample_report)))
+        if not {word for way in writings(value) for word in NUMBER.findall(way)} & shown
+    ]
+    assert missing == []
+
+
+def test_the_steps_in_between_have_their_matrices(sample_report: Report) -> None:
+    assert len(sample_report.steps) > 2
+    assert render(sample_report).count('<table class="matrix">') == len(sample_report.steps)
+    two = msgspec.structs.replace(sample_report, steps=(sample_report.steps[0], sample_report.steps[-1]))
+    assert "The steps in between" not in render(two)
 
 
 def test_every_figure_of_the_json_is_on_the_page(sample_report: Report) -> None:
