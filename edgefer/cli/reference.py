@@ -40,7 +40,7 @@ evaluation = "data/test"
 layout = "pairs"
 precision = "int8"
 method = "entropy"
-exclude = ["^/classifier"]
+exclude = ["^/head"]
 batch = [1, 4]
 output = "fusion.edgefer"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from edgefer.cli import main as entry
 from edgefer.cli.output import Outcome
+from edgefer.cli.parser import parse
 from edgefer.cli.verbs import VERBS
 from edgefer.errors import (
     AccuracyBudgetExceeded,
@@ -69,6 +71,14 @@ def test_help_of_each_verb_has_an_example(run_cli: Run, name: str) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("name", [verb.name for verb in VERBS])
+def test_the_examples_of_the_help_can_be_typed(name: str) -> None:
+    (verb,) = (each for each in VERBS if each.name == name)
+    lines = [shlex.split(line) for line in verb.load().EXAMPLE.splitlines()]
+    assert [words[:2] for words in lines] == [["edgefer", name]] * len(lines)
+    assert [parse(words[1:]).verb for words in lines] == [name] * len(lines)
+
+
 def test_help_imports_nothing_heavy(run_cli: Run) -> None:
     heavy = ["numpy", "torch", "onnx", "onnxruntime", "cv2", "matplotlib", "edgefer_export"]
     code = f"import atexit; atexit.register(lambda: print([each for each in {heavy} if each in sys.modules]))"
@@ -111,6 +121,7 @@ NOISE = """
 import ctypes, os, subprocess
 def run(arguments):
     from edgefer.cli.output import Outcome
+from edgefer.cli.parser import parse
     print("python")
     os.write(1, b"descriptor\\n")
     libc = ctypes.CDLL(None)
@@ -251,6 +262,7 @@ def test_an_interrupt_leaves_nothing(words: list[str], sent: signal.Signals, cod
 LONG = """
 def run(arguments):
     from edgefer.cli.output import Outcome
+from edgefer.cli.parser import parse
     return Outcome(payload=list(range(1_000_000)), text="x" * 5_000_000)
 verb(run)
 """
