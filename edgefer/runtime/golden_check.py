@@ -12,6 +12,7 @@ from edgefer.bundle.container import Bundle
 from edgefer.bundle.golden import golden_feeds
 from edgefer.bundle.manifest import GoldenSpec, GraphSpec
 from edgefer.errors import BundleError
+from edgefer.numeric_error import relative_error
 from edgefer.runtime.session import Session
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -36,7 +37,7 @@ def check_golden(bundle: Bundle, golden: GoldenSpec, session: Session) -> str:
         for name, array in arrays.items():
             _check_array(f"golden {kind} '{name}'", array, (golden.count, *shapes[name]))
     answers = _answers(session, feeds, golden.count)
-    error, name = max((_relative_error(answers[name], values), name) for name, values in expected.items())
+    error, name = max((relative_error(answers[name], values), name) for name, values in expected.items())
     if not error <= golden.tolerance:
         raise BundleError(
             f"output '{name}' differs from the expected by {error:.3g}, more than the tolerance {golden.tolerance:g}",
@@ -76,9 +77,3 @@ def _answers(session: Session, feeds: Arrays, count: int) -> dict[str, npt.NDArr
         rows = np.minimum(np.arange(start, start + batch), count - 1)
         pieces.append(session.run({name: values[rows] for name, values in feeds.items()}))
     return {name: np.concatenate([piece[name] for piece in pieces])[:count] for name in pieces[0]}
-
-
-def _relative_error(found: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
-    wide = expected.astype(np.float64)
-    error = np.abs(found.astype(np.float64) - wide).max(initial=0.0)
-    return float(error / max(1.0, np.abs(wide).max(initial=0.0)))

@@ -2,63 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edgefer.numeric_error import Array, relative_error
+from edgefer.runtime.onnxruntime_runner import OnnxRuntimeRunner
+
+__all__ = ["Array", "Feeds", "literal_graph", "random_feeds", "relative_error"]
+
 Feeds = dict[str, npt.NDArray[np.float32]]
-Array = npt.NDArray[Any]
 
 # onnxruntime would fold scales and biases of a float16 graph with Q/DQ, and then compute something else on the CPU.
-_DISABLED_OPTIMIZERS = ["WeightBiasQuantization"]
+_DISABLED = ("WeightBiasQuantization",)
 
 
-def relative_error(found: Array, reference: Array) -> float:
-    """max|found - reference| / max(1, max|reference|), in float64.
-
-    Not a number or infinity in `found` gives infinity, so that no comparison with a bound lets it pass.
-
-    Raises:
-        ValueError: the shapes differ.
-    """
-    if found.shape != reference.shape:
-        raise ValueError(f"shapes differ: {found.shape} and {reference.shape}")
-    if found.size == 0:
-        return 0.0
-    exact = reference.astype(np.float64)
-    difference = np.abs(found.astype(np.float64) - exact).max()
-    error = float(difference / max(1.0, float(np.abs(exact).max())))
-    return error if np.isfinite(error) else float("inf")
-
-
-class Graph:
+def literal_graph(model: Any, *, threads: int | None = None) -> OnnxRuntimeRunner:
     """An ONNX model in onnxruntime on the CPU with optimisations off, so that it computes what is written.
 
     Raises:
-        Exception: whatever onnxruntime raises for a model that it cannot load; the caller knows what it means.
+        BundleError: onnxruntime cannot load the model.
     """
-
-    def __init__(self, model: Any, *, threads: int = 0) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            model.SerializeToString(),
-            options,
-            providers=["CPUExecutionProvider"],
-            disabled_optimizers=_DISABLED_OPTIMIZERS,
-        )
-        self.outputs = tuple(output.name for output in self._session.get_outputs())
-
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name."""
-        values = self._session.run(None, dict(feeds))
-        return dict(zip(self.outputs, values, strict=True))
+    return OnnxRuntimeRunner(model.SerializeToString(), threads=threads, optimise=False, disabled=_DISABLED)
 
 
 def random_feeds(model: Any, seed: int, *, batch: int = 1) -> dict[str, Array]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from edgefer.bundle.arrays import encode_array
 from edgefer.bundle.golden import decode, encode
 from edgefer.bundle.manifest import GoldenSpec, InputSpec
 from edgefer_export.data import open_dataset
@@ -72,7 +72,7 @@ def answer(
 
     def keep(kind: str, arrays: dict[str, npt.NDArray[np.generic]]) -> dict[str, str]:
         names = {name: f"golden/{kind}-{index}.npy" for index, name in enumerate(arrays)}
-        members.update({names[name]: _npy(array) for name, array in arrays.items()})
+        members.update({names[name]: encode_array(array) for name, array in arrays.items()})
         return names
 
     spec = GoldenSpec(
@@ -93,9 +93,3 @@ def _noise(spec: InputSpec, count: int, rng: np.random.Generator) -> npt.NDArray
     if spec.role == "present":
         return np.ones(shape, np.float32)
     return rng.random(shape, dtype=np.float32)
-
-
-def _npy(array: npt.NDArray[np.generic]) -> bytes:
-    stream = io.BytesIO()
-    np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
-    return stream.getvalue()

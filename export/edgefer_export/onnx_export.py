@@ -20,8 +20,8 @@ import torch
 from torch import nn
 
 from edgefer.bundle.manifest import InputSpec, OutputSpec
-from edgefer.errors import ExportError, InputError
-from edgefer_export.checks import Feeds, Graph, relative_error
+from edgefer.errors import BundleError, ExportError, InputError
+from edgefer_export.checks import Feeds, literal_graph, relative_error
 from edgefer_export.networks.forward import LOGITS, forward
 from edgefer_export.networks.registry import LoadedNetwork
 from edgefer_export.operators import IR_VERSION, OPSET, attach_functions
@@ -184,9 +184,9 @@ def _largest_error(model: onnx.ModelProto, reference: _Reference, feeds: Iterabl
         ExportError: an output is off by more than the tolerance, or onnxruntime cannot run the graph.
     """
     try:
-        graph = Graph(model)
-    except Exception as problem:  # onnxruntime raises types of its own
-        raise ExportError("onnxruntime cannot load the exported graph", details=_reason(problem)) from problem
+        graph = literal_graph(model)
+    except BundleError as problem:
+        raise ExportError("onnxruntime cannot load the exported graph", details=problem.details) from problem
     worst = 0.0
     for feed in feeds:
         expected = reference.run(feed)

@@ -11,13 +11,12 @@ from edgefer.progress import Reporter
 from edgefer_export.checkpoint import CheckpointReport, load_weights, read_metadata
 from edgefer_export.data import open_dataset
 from edgefer_export.data.dataset import Dataset
+from edgefer_export.data.sources import is_synthetic
 from edgefer_export.network_argument import classify
 from edgefer_export.networks import registry
 from edgefer_export.networks.loaded import LoadedNetwork
 from edgefer_export.networks.user import from_file, input_specs
 from edgefer_export.spec import BuildSpec
-
-SYNTHETIC = "synthetic:"
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def resolve(spec: BuildSpec, reporter: Reporter) -> Resolved:
     labels = network.labels
     calibration = None
     if spec.quantises and spec.calibration is not None:
-        drawn = spec.calibration.startswith(SYNTHETIC)
+        drawn = is_synthetic(spec.calibration)
         calibration = open_dataset(spec.calibration, spec.layout, labels if drawn else None, reporter=reporter)
     evaluation = None
     if spec.evaluation is not None:
@@ -91,6 +90,6 @@ def _network(spec: BuildSpec, reporter: Reporter) -> tuple[LoadedNetwork, Checkp
 
 
 def _labels_of_data(spec: BuildSpec, reporter: Reporter) -> tuple[str, ...] | None:
-    if spec.evaluation is None or spec.evaluation.startswith(SYNTHETIC):
+    if spec.evaluation is None or is_synthetic(spec.evaluation):
         return None
     return tuple(open_dataset(spec.evaluation, spec.layout, reporter=reporter).labels)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import onnx
 
-from edgefer_export.checks import Graph, random_feeds, relative_error
+from edgefer_export.checks import literal_graph, random_feeds, relative_error
 from edgefer_export.child import run_child
 from edgefer_export.operators import IR_VERSION, OPSET, attach_functions, operator_counts
 
@@ -97,7 +97,7 @@ def _signature(value: onnx.ValueInfoProto) -> tuple[str, int, tuple[int | str, .
 
 
 def _numeric_difference(before: onnx.ModelProto, after: onnx.ModelProto) -> str:
-    graphs = Graph(before), Graph(after)
+    graphs = literal_graph(before), literal_graph(after)
     for seed in _SEEDS:
         feeds = random_feeds(before, seed, batch=2)
         reference, found = (graph.run(feeds) for graph in graphs)

@@ -13,7 +13,7 @@ pytest.importorskip("onnxruntime")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from edgefer.errors import ExportError  # noqa: E402
-from edgefer_export.checks import Graph, random_feeds, relative_error  # noqa: E402
+from edgefer_export.checks import literal_graph, random_feeds, relative_error  # noqa: E402
 from edgefer_export.half import to_half  # noqa: E402
 from edgefer_export.operators import attach_functions, operator_counts  # noqa: E402
 
@@ -38,7 +38,7 @@ def assert_same_within(model: Any, tolerance: float = 5e-3) -> Any:
     assert half.ir_version == 9
     for value in (*half.graph.input, *half.graph.output):
         assert value.type.tensor_type.elem_type == TensorProto.FLOAT
-    before, after = Graph(model), Graph(half)
+    before, after = literal_graph(model), literal_graph(half)
     for seed in (1, 2):
         feeds = random_feeds(model, seed)
         reference, found = before.run(feeds), after.run(feeds)
@@ -84,7 +84,7 @@ def test_graphs_that_are_easily_got_wrong(text: str) -> None:
     half = to_half(model).model
     onnx.checker.check_model(half, full_check=True)
     feeds = random_feeds(model, 3)
-    reference, found = Graph(model).run(feeds), Graph(half).run(feeds)
+    reference, found = literal_graph(model).run(feeds), literal_graph(half).run(feeds)
     for name, value in reference.items():
         assert found[name].dtype == value.dtype
         assert relative_error(found[name], value) <= 5e-3

@@ -18,7 +18,7 @@ from torch import nn  # noqa: E402
 
 from edgefer.errors import ExportError, InputError  # noqa: E402
 from edgefer_export import onnx_export as under_test  # noqa: E402
-from edgefer_export.checks import Graph, relative_error  # noqa: E402
+from edgefer_export.checks import literal_graph, relative_error  # noqa: E402
 from edgefer_export.networks import registry  # noqa: E402
 from edgefer_export.networks.attention import CbamAttention, GatedPool  # noqa: E402
 from edgefer_export.networks.forward import forward  # noqa: E402
@@ -146,7 +146,7 @@ def test_several_batches_leave_the_batch_free() -> None:
     network = shaken(registry.create("viri-fusion", {**SMALL, "present": "true"}))
     exported = export_onnx(network, batches=(4, 1))
     assert all(value.type.tensor_type.shape.dim[0].dim_param for value in exported.model.graph.input)
-    graph = Graph(exported.model)
+    graph = literal_graph(exported.model)
     network.module.eval()
     for batch in (1, 3, 4):
         feeds = random_inputs(network.inputs, 5, batch)

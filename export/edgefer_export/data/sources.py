@@ -66,7 +66,7 @@ def open_dataset(
         DataError: the folder does not exist or is not arranged as the layout says.
     """
     chosen = None if layout is None else parse_layout(layout)
-    if text.startswith("synthetic:") or text == "synthetic":
+    if is_synthetic(text):
         if layout is not None and reporter is not None:
             # Not an error: one --layout serves several data sets, of which some may be synthetic.
             reporter.note(f"{text} has no layout; {layout} is not used for it.")
@@ -81,6 +81,11 @@ def open_dataset(
         for note in dataset.notes:
             reporter.note(note)
     return dataset
+
+
+def is_synthetic(text: str) -> bool:
+    """Whether DATA stands for synthetic pairs and not for a folder."""
+    return text.startswith("synthetic:") or text == "synthetic"
 
 
 def require_classes(dataset: Dataset) -> None:
