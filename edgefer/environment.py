@@ -146,9 +146,9 @@ def _signal(number: int) -> str:
 
 
 def _package(name: str) -> Package:
-    others, module = PACKAGES[name]
-    installed = _importable(module)
-    return Package(name=name, installed=installed, version=_version((name, *others)) if installed else None)
+    package = PACKAGES[name]
+    installed = _importable(package.module)
+    return Package(name=name, installed=installed, version=_version((name, *package.others)) if installed else None)
 
 
 def _importable(module: str) -> bool:

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
-# Package as pip names it, with the other distributions that bring the same module, and the module.
-PACKAGES: dict[str, tuple[tuple[str, ...], str]] = {
-    "numpy": ((), "numpy"),
-    "onnxruntime": (("onnxruntime-gpu",), "onnxruntime"),
-    "opencv-python": (
-        ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
-        "cv2",
+
+class Package(NamedTuple):
+    """The module that a package brings, the extra that brings the package, and other distributions of the module."""
+
+    module: str
+    extra: str | None = None
+    others: tuple[str, ...] = ()
+
+
+# By the name that pip knows.
+PACKAGES: dict[str, Package] = {
+    "numpy": Package("numpy"),
+    "onnxruntime": Package("onnxruntime", "cpu", ("onnxruntime-gpu",)),
+    "opencv-python": Package(
+        "cv2", "vision", ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
     ),
-    "onnx": ((), "onnx"),
-    "torch": ((), "torch"),
-    "onnxsim": ((), "onnxsim"),
-    "onnxscript": ((), "onnxscript"),
-    "matplotlib": ((), "matplotlib"),
-    "jinja2": ((), "jinja2"),
-    "pycuda": ((), "pycuda"),
+    "onnx": Package("onnx", "export"),
+    "torch": Package("torch", "export"),
+    "onnxsim": Package("onnxsim", "export"),
+    "onnxscript": Package("onnxscript", "export"),
+    "matplotlib": Package("matplotlib", "export"),
+    "jinja2": Package("jinja2", "export"),
+    "pycuda": Package("pycuda", "pycuda"),
 }
 
 TENSORRT = "tensorrt or tensorrt_rtx"

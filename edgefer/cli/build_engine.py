@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from edgefer.bundle.manifest import Precision
 from edgefer.cli.options import DATA_HELP, add_layout, reporter
-from edgefer.cli.output import Outcome, facts, table
+from edgefer.cli.output import Outcome, facts, percent, table
 from edgefer.errors import EnvironmentMismatch
 
 if TYPE_CHECKING:
@@ -215,16 +215,12 @@ def _steps(report: Report) -> str:
             [
                 figure.step,
                 "-" if figure.correct is None else f"{figure.correct}/{figure.count}",
-                _percent(step.accuracy),
-                _percent(figure.mean_recall),
-                _percent(figure.agreement),
+                percent(step.accuracy),
+                percent(figure.mean_recall),
+                percent(figure.agreement),
                 f"{figure.max_error:.3g}",
                 "-" if step.bytes is None else f"{step.bytes / 1e6:.2f} MB",
                 "-" if step.seconds is None else f"{step.seconds:.1f} s",
             ]
         )
     return table(rows, right=range(1, 8))
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.2f} %"

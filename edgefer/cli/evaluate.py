@@ -10,7 +10,7 @@ import numpy as np
 
 from edgefer.cli.infer import warn
 from edgefer.cli.options import DATA_HELP, add_bundle, add_layout, add_threads, reporter
-from edgefer.cli.output import Outcome, table
+from edgefer.cli.output import Outcome, percent, table
 
 if TYPE_CHECKING:
     from edgefer.progress import Reporter
@@ -99,22 +99,18 @@ def _figures(logits: np.ndarray[Any, Any], truth: np.ndarray[Any, Any], labels: 
 def _text(figures: dict[str, Any]) -> str:
     interval = figures["interval"]
     lines = [
-        f"{figures['correct']} of {figures['count']} right: {_percent(figures['accuracy'])} "
-        f"({interval['confidence']:.0%} interval {_percent(interval['low'])} to {_percent(interval['high'])})",
-        f"mean recall {_percent(figures['mean_recall'])}",
+        f"{figures['correct']} of {figures['count']} right: {percent(figures['accuracy'])} "
+        f"({interval['confidence']:.0%} interval {percent(interval['low'])} to {percent(interval['high'])})",
+        f"mean recall {percent(figures['mean_recall'])}",
     ]
     recalls = [["class", "right", "of", "recall", "interval"]]
     for each in figures["classes"]:
         known = each["recall"] is not None
-        span = f"{_percent(each['low'])} to {_percent(each['high'])}" if known else "-"
-        recalls.append([each["label"], str(each["correct"]), str(each["count"]), _percent(each["recall"]), span])
+        span = f"{percent(each['low'])} to {percent(each['high'])}" if known else "-"
+        recalls.append([each["label"], str(each["correct"]), str(each["count"]), percent(each["recall"]), span])
     confusion = [["true \\ taken for", *figures["labels"]]]
     for label, row in zip(figures["labels"], figures["confusion"], strict=True):
         confusion.append([label, *(str(count) for count in row)])
     return "\n\n".join(
         ["\n".join(lines), table(recalls, right=(1, 2, 3, 4)), table(confusion, right=range(1, len(confusion)))]
     )
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.2f} %"

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from edgefer.errors import EnvironmentMismatch
+from edgefer.needs import PACKAGES
 
 # Package as it is imported -> extra. A verb that can do with a smaller extra than these names it itself.
-EXTRAS = {
-    "torch": "export",
-    "onnx": "export",
-    "onnxsim": "export",
-    "onnxscript": "export",
-    "matplotlib": "export",
-    "jinja2": "export",
+EXTRAS = {package.module: package.extra for package in PACKAGES.values() if package.extra} | {
     "markupsafe": "export",
-    "onnxruntime": "cpu",
-    "cv2": "vision",
     "tensorrt": "tensorrt",
     "tensorrt_rtx": "rtx",
     "cuda": "device",
-    "pycuda": "pycuda",
 }
 
 
@@ -28,8 +20,6 @@ def explain(error: ImportError, verb: str) -> EnvironmentMismatch | None:
     extra = EXTRAS.get(package)
     if extra is None:
         return None
-    if package == "onnx" and verb in ("infer", "evaluate", "verify"):
-        extra = "device"
     missing = isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == package
     found = "is not installed" if missing else "is installed but cannot be loaded"
     return EnvironmentMismatch(

@@ -121,3 +121,8 @@ def facts(pairs: Sequence[tuple[str, str]]) -> str:
     kept = [(name, value) for name, value in pairs if value]
     width = max((len(name) for name, _ in kept), default=0)
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in kept)
+
+
+def percent(share: float | None) -> str:
+    """A share as a table writes it; a dash where it is not known."""
+    return "-" if share is None else f"{100 * share:.2f} %"

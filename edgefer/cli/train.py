@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from edgefer.cli.options import DATA_HELP, add_layout, reporter
 from edgefer.cli.output import Outcome, facts
-from edgefer.errors import UsageError
 
 if TYPE_CHECKING:
     from edgefer_export.train import TrainResult
@@ -66,8 +65,9 @@ _READ = ("option", "labels", "band", "weights")
 
 def run(arguments: argparse.Namespace) -> Outcome:
     output = Path(arguments.output).expanduser()
-    _check_output(output)
-    from edgefer_export.spec_fields import convert
+    from edgefer_export.spec_fields import check_output, convert
+
+    check_output("--output", output)
     from edgefer_export.train import TrainSpec, train
 
     given = vars(arguments)
@@ -79,16 +79,6 @@ def run(arguments: argparse.Namespace) -> Outcome:
     result = train(TrainSpec(output=output, **fields), reporter(arguments))
     payload = {**dataclasses.asdict(result), "accuracy": result.accuracy}
     return Outcome(payload=payload, text=_text(result))
-
-
-def _check_output(path: Path) -> None:
-    # Before the first step, not after the last.
-    if path.is_dir():
-        raise UsageError(f"--output names the folder {path}; a file is expected.")
-    if not path.parent.is_dir():
-        raise UsageError(
-            f"--output {path} is in a folder that does not exist.", hint=f"Create it: mkdir -p {path.parent}"
-        )
 
 
 def _text(result: TrainResult) -> str:

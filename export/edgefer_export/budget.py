@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 
 from edgefer.bundle.manifest import BudgetSpec
 from edgefer.errors import UsageError
@@ -31,19 +30,31 @@ def parse_budget(text: str) -> BudgetSpec:
         if _FIELDS[key] in values:
             raise UsageError(f"The budget names {key} twice.")
         values[_FIELDS[key]] = _number(key, value)
-    return BudgetSpec(**values)
+    budget = BudgetSpec(**values)
+    check_budget(budget)
+    return budget
+
+
+def check_budget(budget: BudgetSpec) -> None:
+    """Refuse a budget of which a value is out of range.
+
+    Raises:
+        UsageError: points are not from 0 to 100, or the agreement is not from 0 to 1.
+    """
+    for key, field in _FIELDS.items():
+        value = getattr(budget, field)
+        upper = 1.0 if key == "agreement" else 100.0
+        if not 0.0 <= value <= upper:
+            raise _wrong(key, f"{value:g}", upper, f"{key}={value / 100:g}?" if 1 < value <= 100 else "")
 
 
 def _number(key: str, text: str) -> float:
-    upper = 1.0 if key == "agreement" else 100.0
     try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0.0 <= value <= upper:
-        unit = "a share" if key == "agreement" else "percentage points"
-        raise UsageError(
-            f"The budget's {key} is {text!r}; {unit} from 0 to {upper:g} is expected.",
-            hint=f"{key}={value / 100:g}?" if key == "agreement" and 1 < value <= 100 else "",
-        )
-    return value
+        return float(text)
+    except ValueError as error:
+        raise _wrong(key, text, 1.0 if key == "agreement" else 100.0) from error
+
+
+def _wrong(key: str, found: str, upper: float, hint: str = "") -> UsageError:
+    unit = "a share" if key == "agreement" else "percentage points"
+    return UsageError(f"The budget's {key} is {found}; {unit} from 0 to {upper:g} is expected.", hint=hint)

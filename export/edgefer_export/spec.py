@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from edgefer.bundle.manifest import BudgetSpec, Precision
 from edgefer.errors import UsageError
+from edgefer_export.budget import check_budget
 from edgefer_export.network_argument import classify
-from edgefer_export.spec_fields import convert, read_toml
+from edgefer_export.spec_fields import check_output, convert, read_toml
 
 Method = Literal["max", "entropy", "percentile"]
 FlavourChoice = Literal["auto", "tensorrt", "tensorrt_rtx", "none"]
@@ -150,14 +151,8 @@ class BuildSpec:
         if self.weights is not None and not self.weights.is_file():
             raise UsageError(f"The checkpoint {self.weights} is not a file.", hint="Check --weights.")
         for flag, path in (("--output", self.output), ("--engine-out", self.engine_out)):
-            if path is None:
-                continue
-            if path.is_dir():
-                raise UsageError(f"{flag} names the folder {path}; a file is expected.")
-            if not path.parent.is_dir():
-                raise UsageError(
-                    f"{flag} {path} is in a folder that does not exist.", hint=f"Create it: mkdir -p {path.parent}"
-                )
+            if path is not None:
+                check_output(flag, path)
         if self.report is not None and self.report.exists() and not self.report.is_dir():
             raise UsageError(f"--report {self.report} is a file; a folder is expected.")
 
@@ -208,11 +203,7 @@ def _check_ranges(spec: BuildSpec) -> None:
             raise UsageError(f"`--percentile` goes with `--method percentile`, not with `--method {spec.method}`.")
         if not 50.0 < spec.percentile <= 100.0:
             raise UsageError(f"`--percentile` lies above 50 and is at most 100, not {spec.percentile:g}.")
-    budget = spec.budget
-    if min(budget.accuracy, budget.recall, budget.class_recall) < 0:
-        raise UsageError("A budget in points cannot be negative.", hint="accuracy=0.5 means half a percentage point.")
-    if not 0.0 <= budget.agreement <= 1.0:
-        raise UsageError(f"The budget for agreement is a share between 0 and 1, not {budget.agreement:g}.")
+    check_budget(spec.budget)
     if not 0 <= spec.seed < 2**32:
         raise UsageError(f"`--seed` is a whole number from 0 to {2**32 - 1}, not {spec.seed}.")
 

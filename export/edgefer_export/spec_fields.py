@@ -67,6 +67,20 @@ def convert(fields: Mapping[str, Any]) -> dict[str, Any]:
     return converted
 
 
+def check_output(flag: str, path: Path) -> None:
+    """Refuse a file that cannot be written, before the first step and not after the last.
+
+    Raises:
+        UsageError: it is a folder, or its folder does not exist.
+    """
+    if path.is_dir():
+        raise UsageError(f"{flag} names the folder {path}; a file is expected.")
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"{flag} {path} is in a folder that does not exist.", hint=f"Create it: mkdir -p {path.parent}"
+        )
+
+
 def _text(name: str, value: Any) -> str:
     if isinstance(value, str) and value:
         return value
