@@ -38,6 +38,7 @@ def _demonstrate(folder: Path) -> None:
     demonstration = Demonstration(folder)
     checkpoint, bundle = folder / "viri-fusion.pt", folder / "viri-fusion.edgefer"
     visible, infrared = folder / "visible.png", folder / "infrared.png"
+    report = folder / "viri-fusion-report"
 
     train = demonstration.run(
         Stage(name="train", arguments=("train", *TRAINING, "-o", str(checkpoint)), writes=(checkpoint,))
@@ -51,7 +52,7 @@ def _demonstrate(folder: Path) -> None:
                 *("-o", str(bundle)),
             ),
             reads=(checkpoint,),
-            writes=(bundle,),
+            writes=(bundle, report / "report.html", report / "report.json"),
         )
     )
     truth = _write_pair(visible, infrared)

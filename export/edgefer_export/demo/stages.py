@@ -17,6 +17,9 @@ from edgefer.errors import EdgeferError
 from edgefer.version import __version__
 
 
+_ENTRY = {"key", "written", "answer", "seconds"}
+
+
 @dataclass(frozen=True)
 class Stage:
     """One `edgefer` command of the demonstration.
@@ -84,10 +87,11 @@ class Demonstration:
 
     def _known(self) -> dict[str, Any]:
         try:
-            known = json.loads(self._record.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+            known = json.loads(self._record.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):  # no record yet, or one that something else has damaged
             return {}
-        return known if isinstance(known, dict) else {}
+        entries = known.items() if isinstance(known, dict) else ()
+        return {name: entry for name, entry in entries if isinstance(entry, dict) and entry.keys() >= _ENTRY}
 
 
 def _key(stage: Stage) -> str:
