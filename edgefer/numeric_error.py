@@ -23,6 +23,7 @@ def relative_error(found: Array, reference: Array) -> float:
     if found.size == 0:
         return 0.0
     exact = reference.astype(np.float64)
-    difference = np.abs(found.astype(np.float64) - exact).max()
-    error = float(difference / max(1.0, float(np.abs(exact).max())))
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(found.astype(np.float64) - exact).max()
+        error = float(difference / max(1.0, float(np.abs(exact).max())))
     return error if np.isfinite(error) else float("inf")

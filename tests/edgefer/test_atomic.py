@@ -1,0 +1,76 @@
+"""A file is written whole or not at all, with the permissions of any other new file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from edgefer import atomic
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_new_content_takes_the_place_of_the_old(tmp_path: Path) -> None:
+    target = tmp_path / "plan"
+    assert atomic.write_bytes(target, b"old") == target
+    assert atomic.write_text(str(target), "né") == target
+    assert target.read_bytes() == "né".encode()
+    assert names(tmp_path) == ["plan"]
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_whatever_goes_wrong_the_old_file_stays(
+    failure: BaseException, call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "plan"
+    target.write_bytes(b"old")
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(*((os, "fsync") if call == "fsync" else (Path, "replace")), fail)
+    with pytest.raises(type(failure)):
+        atomic.write_bytes(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert names(tmp_path) == ["plan"]
+
+
+def test_a_full_disk_while_writing(tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    target = tmp_path / "plan"
+    written = os.open(full, os.O_WRONLY)
+    with pytest.MonkeyPatch.context() as patch:
+        # The temporary file is there, but what is written to it meets a full disk.
+        part = tmp_path / ".plan.part"
+        part.touch()
+        patch.setattr(atomic.tempfile, "mkstemp", lambda **where: (written, str(part)))
+        with pytest.raises(OSError, match="No space left"):
+            atomic.write_bytes(target, b"x" * 100_000)
+    assert names(tmp_path) == []
+
+
+def test_a_missing_folder_is_the_systems_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        atomic.write_bytes(tmp_path / "nowhere" / "plan", b"")
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o027])
+def test_permissions_are_those_of_any_new_file(mask: int, tmp_path: Path) -> None:
+    before = os.umask(mask)
+    try:
+        atomic.write_bytes(tmp_path / "written", b"")
+        (tmp_path / "plain").write_bytes(b"")
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("written", "plain")}
+    assert modes == {0o666 & ~mask}
