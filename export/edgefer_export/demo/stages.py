@@ -16,7 +16,6 @@ from edgefer import atomic
 from edgefer.errors import EdgeferError
 from edgefer.version import __version__
 
-
 _ENTRY = {"key", "written", "answer", "seconds"}
 
 
