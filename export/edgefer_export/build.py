@@ -72,10 +72,11 @@ def build(spec: BuildSpec, reporter: Reporter | None = None) -> BuildResult:
         resolved = resolve(spec, reporter)
     network = resolved.network
     calibration = Feeds(resolved.calibration, network.inputs) if resolved.calibration is not None else None
-    graphs = make_graphs(network, calibration, spec, reporter)
+    evaluation = Feeds(resolved.evaluation, network.inputs) if resolved.evaluation is not None else None
+    graphs = make_graphs(network, calibration, spec, reporter, evaluation=evaluation)
     seconds.update(graphs.timings)
     with _timed(seconds, "gate"):
-        judged = _judge(resolved, calibration, graphs, spec, reporter)
+        judged = _judge(resolved, calibration, evaluation, graphs, spec, reporter=reporter)
     allowed = judged.gate.verdict != "fail" or spec.allow_over_budget
     bundle = None
     if allowed:
@@ -101,7 +102,8 @@ def build(spec: BuildSpec, reporter: Reporter | None = None) -> BuildResult:
     finally:
         # Also when compiling failed: the verdict stands, and whoever looks into the failure wants to read it.
         report = _report(resolved, calibration, graphs, judged, spec, seconds, engine=engine, bundle=bundle)
-        html, json_path = write_report(report, spec.report_folder)
+        with reporter.task("write the report"):
+            html, json_path = write_report(report, spec.report_folder)
     return BuildResult(
         bundle=_output(spec) if bundle is not None else None,
         report_html=html,
@@ -130,27 +132,32 @@ def _output(spec: BuildSpec) -> Path:
 
 
 def _judge(
-    resolved: Resolved, calibration: Feeds | None, graphs: Graphs, spec: BuildSpec, reporter: Reporter
+    resolved: Resolved,
+    calibration: Feeds | None,
+    unseen: Feeds | None,
+    graphs: Graphs,
+    spec: BuildSpec,
+    *,
+    reporter: Reporter,
 ) -> _Judged:
     network = resolved.network
     reference = network_function(network)
     functions = {step.name: graph_function(step.model) for step in graphs.steps}
-    stored = golden_inputs(network, resolved.evaluation if spec.golden_from_data else None)
-    golden = answer(
-        network,
-        stored,
-        (reference, functions[graphs.final.name]),
-        spec.target_precision,
-        synthetic=not spec.golden_from_data,
-    )
+    with reporter.task("golden inputs"):
+        golden = answer(
+            network,
+            golden_inputs(network, resolved.evaluation if spec.golden_from_data else None),
+            (reference, functions[graphs.final.name]),
+            spec.target_precision,
+            synthetic=not spec.golden_from_data,
+        )
     runners: dict[str, LogitsFunction | Batched] = {REFERENCE: Batched(logits_of(reference))}
     runners.update({name: logits_of(function) for name, function in functions.items()})
-    if resolved.evaluation is None:
-        evaluation = _on_golden(network, golden, runners)
+    if unseen is None:
+        with reporter.task("compare the steps"):
+            evaluation = _on_golden(network, golden, runners)
     else:
-        evaluation = evaluate(
-            Feeds(resolved.evaluation, network.inputs), runners, reporter=reporter, concurrency=_CONCURRENCY
-        )
+        evaluation = evaluate(unseen, runners, reporter=reporter, concurrency=_CONCURRENCY)
         if calibration is not None:
             check_disjoint(calibration.records, evaluation.records)
     gate = judge(

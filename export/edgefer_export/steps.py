@@ -53,8 +53,17 @@ class Graphs:
         return self.steps[-1]
 
 
-def make_graphs(network: LoadedNetwork, calibration: Feeds | None, spec: BuildSpec, reporter: Reporter) -> Graphs:
+def make_graphs(
+    network: LoadedNetwork,
+    calibration: Feeds | None,
+    spec: BuildSpec,
+    reporter: Reporter,
+    *,
+    evaluation: Feeds | None = None,
+) -> Graphs:
     """Run the steps that the precision asks for.
+
+    The export is checked on the first samples of `calibration`, or of `evaluation` where that is all there is.
 
     Raises:
         ExportError: a graph does not compute what the network computes.
@@ -62,7 +71,8 @@ def make_graphs(network: LoadedNetwork, calibration: Feeds | None, spec: BuildSp
     """
     started = time.perf_counter()
     with reporter.task("export to ONNX"):
-        feeds = itertools.islice(iter(calibration), CHECKED_SAMPLES) if calibration is not None else None
+        data = calibration if calibration is not None else evaluation
+        feeds = itertools.islice(iter(data), CHECKED_SAMPLES) if data is not None else None
         exported = export_onnx(network, feeds, batches=spec.batches)
     steps = [StepGraph("exported", exported.model, time.perf_counter() - started, exported.notes)]
 
