@@ -34,10 +34,12 @@ def run(arguments: argparse.Namespace) -> Outcome:
     from edgefer.bundle.container import Bundle
     from edgefer.runtime.session import Session
 
-    bundle = Bundle.read(arguments.bundle)
-    with Session(bundle, threads=arguments.threads) as session:
-        estimate = session.infer_images(**images)
-    warn(bundle.manifest.gate, reporter(arguments))
+    told = reporter(arguments)
+    with told.task("answering"):
+        bundle = Bundle.read(arguments.bundle)
+        with Session(bundle, threads=arguments.threads) as session:
+            estimate = session.infer_images(**images)
+    warn(bundle.manifest.gate, told)
     payload = {
         "label": estimate.label,
         "index": estimate.index,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from edgefer.cli.options import reporter
 from edgefer.cli.output import Outcome, table
 
 if TYPE_CHECKING:
@@ -19,20 +20,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> Outcome:
-    from edgefer_export.networks import registry
-
-    chosen = registry.names() if arguments.name is None else (arguments.name,)
-    described = [(registry.describe(name), _parameters(name)) for name in chosen]
+    with reporter(arguments).task("making the networks"):
+        described = _described(arguments.name)
     return Outcome(
         payload={"networks": [_payload(description, parameters) for description, parameters in described]},
         text="\n\n".join(_text(description, parameters) for description, parameters in described),
     )
 
 
-def _parameters(name: str) -> int:
+def _described(name: str | None) -> list[tuple[NetworkDescription, int]]:
     from edgefer_export.networks import registry
 
-    return registry.create(name, {}).parameters
+    chosen = registry.names() if name is None else (name,)
+    return [(registry.describe(each), registry.create(each, {}).parameters) for each in chosen]
 
 
 def _payload(description: NetworkDescription, parameters: int) -> dict[str, Any]:
