@@ -100,7 +100,7 @@ def load_weights(module: nn.Module, path: str | os.PathLike[str]) -> CheckpointR
 
     Raises:
         CheckpointError: the file is missing, not a checkpoint or would run code; keys are missing or unexpected, or
-            shapes differ (the first ten are listed), or weights are not finite.
+            shapes differ (the first ten are listed), or weights are not finite, or not real numbers.
     """
     path = Path(path)
     content, digest = _read(path)
@@ -113,6 +113,7 @@ def load_weights(module: nn.Module, path: str | os.PathLike[str]) -> CheckpointR
             options = ",".join(f"{key}={value}" for key, value in metadata.options.items())
             hint = f"the file was written for {metadata.network} with {options or 'no options'}"
         raise CheckpointError(f"{path} does not fit the network", details="\n".join(problems), hint=hint)
+    _refuse_other_kinds(module.state_dict(), state, path)
     _refuse_non_finite(state, path)
     # Older checkpoints lack the counters of batch norm, which inference never reads.
     module.load_state_dict(state, strict=False)
@@ -142,6 +143,7 @@ def load_trunk(trunk: nn.Module, path: str | os.PathLike[str]) -> CheckpointRepo
         raise CheckpointError(
             f"{path} does not fit a ResNet-18 trunk", details="\n".join(problems), hint="expected torchvision's names"
         )
+    _refuse_other_kinds(wanted, state, path)
     _refuse_non_finite(state, path)
     trunk.load_state_dict(state, strict=False)
     return CheckpointReport(path, len(state), digest, _metadata(content, path))
@@ -238,6 +240,24 @@ def _listed(kind: str, offending: list[str]) -> list[str]:
         return []
     further = f", and {len(offending) - _SHOWN} more" if len(offending) > _SHOWN else ""
     return [f"{len(offending)} {kind}: {', '.join(offending[:_SHOWN])}{further}"]
+
+
+def _refuse_other_kinds(expected: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], path: Path) -> None:
+    # Copying would round fractions away, drop imaginary parts, or fail in the middle.
+    bad = [
+        f"{name} ({'without values' if tensor.is_meta else f'{tensor.dtype}, {tensor.layout}'.replace('torch.', '')})"
+        for name, tensor in state.items()
+        if tensor.is_meta
+        or tensor.layout != torch.strided
+        or tensor.is_quantized
+        or (name in expected and expected[name].is_floating_point() and not tensor.is_floating_point())
+    ]
+    if bad:
+        raise CheckpointError(
+            f"{path} holds weights that are not ordinary floating-point tensors",
+            details="\n".join(_listed("of another kind", bad)),
+            hint="save the weights of the network in float32: torch.save(model.float().state_dict(), path)",
+        )
 
 
 def _refuse_non_finite(state: Mapping[str, torch.Tensor], path: Path) -> None:

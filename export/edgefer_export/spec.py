@@ -19,6 +19,8 @@ FlavourChoice = Literal["auto", "tensorrt", "tensorrt_rtx", "none"]
 Band = Literal["nir", "lwir"]
 
 DEFAULT_PERCENTILE = 99.99
+# Every batch is run once to check the export: a mistyped one would take all memory of the machine.
+LARGEST_BATCH = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,15 +148,31 @@ class BuildSpec:
         """Refuse paths that cannot work before any long step starts.
 
         Raises:
-            UsageError: an input file is missing, or the folder of an output does not exist.
+            UsageError: an input file is missing, the folder of an output does not exist, or an output would take the
+                place of what the build reads.
         """
         if self.weights is not None and not self.weights.is_file():
             raise UsageError(f"The checkpoint {self.weights} is not a file.", hint="Check --weights.")
         for flag, path in (("--output", self.output), ("--engine-out", self.engine_out)):
             if path is not None:
                 check_output(flag, path)
+        self._check_overwriting()
         if self.report is not None and self.report.exists() and not self.report.is_dir():
             raise UsageError(f"--report {self.report} is a file; a folder is expected.")
+
+    def _check_overwriting(self) -> None:
+        taken = {} if self.weights is None else {self.weights.resolve(): "--weights"}
+        kind = classify(self.network)
+        if kind != "registered":
+            taken[Path(self.network.rpartition(":")[0] if kind == "file" else self.network).resolve()] = "the network"
+        for flag, path in (("--output", self.output), ("--engine-out", self.engine_out)):
+            if path is None:
+                continue
+            use = taken.get(path.resolve())
+            # A bundle may be written over itself: recompiling leaves its content as it is.
+            if use is not None and not (kind == "bundle" and flag == "--output"):
+                raise UsageError(f"{flag} {path} would overwrite {use}.", hint="Name another file.")
+            taken[path.resolve()] = flag
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any], *, command: tuple[str, ...] = ()) -> BuildSpec:
@@ -188,6 +206,8 @@ class BuildSpec:
 def _check_ranges(spec: BuildSpec) -> None:
     if not spec.batches or min(spec.batches) < 1:
         raise UsageError(f"`--batch` takes whole numbers from 1, not {list(spec.batches)}.")
+    if max(spec.batches) > LARGEST_BATCH:
+        raise UsageError(f"`--batch` is at most {LARGEST_BATCH}, not {max(spec.batches)}.")
     if len(set(spec.batches)) != len(spec.batches):
         raise UsageError(f"`--batch` names a size twice: {list(spec.batches)}.")
     for name, shape in spec.inputs.items():

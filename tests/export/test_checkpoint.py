@@ -183,6 +183,25 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         load_weights(network().module, tmp_path / "weights.pt")
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda tensor: tensor.to(torch.complex64), "complex64"),
+        (lambda tensor: (100 * tensor).to(torch.int8), "int8"),
+        (lambda tensor: tensor.to_sparse(), "sparse_coo"),
+        (lambda tensor: tensor.to("meta"), "without values"),
+        (lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8), "qint8"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_weights_that_copying_would_change_are_refused(change: Any, said: str, tmp_path: Path) -> None:
+    state = dict(network(1).module.state_dict())
+    state["head.3.weight"] = change(state["head.3.weight"])
+    torch.save(state, tmp_path / "weights.pt")
+    with pytest.raises(CheckpointError, match=rf"(?s)not ordinary.*head\.3\.weight \(.*{said}"):
+        load_weights(network(2).module, tmp_path / "weights.pt")
+
+
 def test_a_later_version_and_a_damaged_description_are_refused(tmp_path: Path) -> None:
     torch.save({"format": "edgefer-checkpoint", "version": 9}, tmp_path / "later.pt")
     with pytest.raises(CheckpointError, match="version 9, expected 1"):

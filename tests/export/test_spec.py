@@ -217,6 +217,17 @@ def test_paths_are_checked_before_anything_runs(tmp_path: Path) -> None:
         spec(output=tmp_path).check_files()
     with pytest.raises(UsageError, match="--engine-out"):
         spec(output=tmp_path / "o.edgefer", engine_out=tmp_path).check_files()
+    weights, network = tmp_path / "best.pt", tmp_path / "network.py"
+    weights.write_bytes(b"")
+    network.write_text("")
+    with pytest.raises(UsageError, match=r"--output .* would overwrite --weights"):
+        spec(weights=weights, output=tmp_path / "." / "best.pt").check_files()
+    with pytest.raises(UsageError, match=r"--engine-out .* would overwrite --weights"):
+        spec(weights=weights, output=tmp_path / "o.edgefer", engine_out=weights).check_files()
+    with pytest.raises(UsageError, match=r"--output .* would overwrite the network"):
+        spec(network=f"{network}:build", output=network).check_files()
+    with pytest.raises(UsageError, match=r"--engine-out .* would overwrite --output"):
+        spec(output=tmp_path / "o.edgefer", engine_out=tmp_path / "o.edgefer").check_files()
     (tmp_path / "report").write_text("")
     with pytest.raises(UsageError, match="a folder is expected"):
         spec(output=tmp_path / "o.edgefer", report=tmp_path / "report").check_files()

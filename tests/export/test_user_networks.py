@@ -50,6 +50,14 @@ def raises():
 def leaves():
     raise SystemExit(3)
 
+def wanders():
+    import os
+    os.chdir("/")
+    return build()
+
+def double():
+    return build().double()
+
 def returns_other():
     return {"a": 1}
 
@@ -129,6 +137,7 @@ def test_inputs_of_other_names_are_passed_in_order(file: Path) -> None:
         ("build", {"clases": "3"}, "does not take option clases.*did you mean 'classes'"),
         ("build", {"classes": "many"}, "raised an error.*invalid literal"),
         ("without_logits", {}, "returns a dict of embedding, expected"),
+        ("double", {}, "parameter conv.weight in float64, expected float32"),
     ],
 )
 def test_what_goes_wrong_in_the_factory_is_said(file: Path, factory: str, options: dict[str, str], said: str) -> None:
@@ -171,6 +180,17 @@ def test_inputs_that_the_network_does_not_take_are_said(file: Path) -> None:
         registry.from_file(spec, {"visible": (2, 16, 16)})
     with pytest.raises(UsageError, match="not NAME=CxHxW"):
         registry.from_file(spec, {"visible": (3, 16)})
+
+
+def test_a_second_input_of_one_camera_is_refused(file: Path) -> None:
+    with pytest.raises(UsageError, match="2 visible inputs: left, right"):
+        registry.from_file(f"{file}:build", {"left": (3, 16, 16), "right": (3, 16, 16)})
+
+
+def test_the_working_folder_stays(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    registry.from_file(f"{file}:wanders", INPUTS)
+    assert Path.cwd() == tmp_path
 
 
 def test_labels_of_another_number_are_said(file: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib.util
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -54,10 +55,12 @@ def from_file(
     if not inputs:
         raise UsageError(f"{spec} has no inputs", hint="state each as --input NAME=CxHxW")
     specs = input_specs(inputs, band) if isinstance(inputs, Mapping) else inputs
+    _check_roles(specs, spec)
     given = dict(options or {})
     with _printing_to_stderr(), _importing_from(path.parent):
         factory = _factory(_run_file(path), path, factory_name)
         module = _made(factory, given, spec)
+        _check_types(module, spec)
         classes = _classes(module, specs, spec)
     chosen = labels if labels is not None else class_names(classes)
     check_labels(chosen)
@@ -164,6 +167,25 @@ def _made(factory: Callable[..., Any], options: Mapping[str, str], spec: str) ->
     return module
 
 
+def _check_roles(inputs: tuple[InputSpec, ...], spec: str) -> None:
+    for role in {entry.role for entry in inputs}:
+        names = [entry.name for entry in inputs if entry.role == role]
+        if len(names) > 1:
+            raise UsageError(
+                f"{spec} has {len(names)} {role} inputs: {', '.join(names)}; one of each camera is expected",
+                hint="an infrared input is called infrared, ir, thermal, nir or lwir, or begins so: ir_face",
+            )
+
+
+def _check_types(module: nn.Module, spec: str) -> None:
+    for name, parameter in module.named_parameters():
+        if parameter.is_floating_point() and parameter.dtype != torch.float32:
+            kind = str(parameter.dtype).removeprefix("torch.")
+            raise UsageError(
+                f"{spec} has the parameter {name} in {kind}, expected float32", hint="return network.float()"
+            )
+
+
 def _accepted(factory: Callable[..., Any]) -> list[str] | None:
     """The names of the keywords that `factory` takes; None for any."""
     parameters = inspect.signature(factory).parameters.values()
@@ -221,10 +243,13 @@ def _printing_to_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _importing_from(folder: Path) -> Iterator[None]:
-    """Let the file import its neighbours, and put the search path back."""
+    """Let the file import its neighbours, and put the search path and the working folder back."""
     before = list(sys.path)
+    working = Path.cwd()
     sys.path.insert(0, str(folder.resolve()))
     try:
         yield
     finally:
         sys.path[:] = before
+        # Relative paths of the command line are still to be written to.
+        os.chdir(working)
