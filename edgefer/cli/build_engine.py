@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any, get_args
 
 from edgefer.bundle.manifest import Precision
+from edgefer.cli.infer import warn
 from edgefer.cli.options import DATA_HELP, add_layout, reporter
 from edgefer.cli.output import Outcome, facts, percent, table
 from edgefer.errors import EnvironmentMismatch
@@ -133,6 +134,7 @@ def _recompile(spec: BuildSpec, told: Reporter) -> Outcome:
     if spec.output is not None:
         bundle.write(spec.output)
     gate = bundle.manifest.gate
+    warn(gate, told)
     payload = {
         "bundle": spec.output or spec.network,
         "verdict": gate.verdict,

@@ -301,3 +301,20 @@ def test_a_bundle_without_any_tensorrt_is_an_environment_error(run_cli: Run, tin
     assert done.returncode == 3, done.stderr
     error = json.loads(done.stdout)["error"]
     assert error["type"] == "EnvironmentMismatch"
+
+
+@pytest.mark.parametrize(("name", "warned"), [("tiny_bundle", False), ("undecided_bundle", True)])
+def test_compiling_a_bundle_that_did_not_pass_says_so(
+    name: str, warned: bool, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    from edgefer.engine import bundle_engine
+
+    counts = types.SimpleNamespace(total=3, per_precision={"fp32": 3}, reformats=0)
+    report: Any = types.SimpleNamespace(plan_bytes=7, counts=counts, seconds={})
+    graph = bundle_engine.GraphEngine("fused", Path("engine.plan"), report, True, "trtexec --onnx=x")
+    result = bundle_engine.EngineResult("tensorrt", "10.3", (graph,), (), "trtexec --onnx=x")
+    monkeypatch.setattr(bundle_engine, "compile_bundle", lambda *given, **options: result)
+    assert main(["build-engine", str(request.getfixturevalue(name)), "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["verdict"] == ("undecided" if warned else "pass")
+    assert ("The verdict on this bundle is `undecided`" in shown.err) is warned
