@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,3 +45,13 @@ def test_the_module_writes_the_page(tmp_path: Path) -> None:
     target = tmp_path / "page.md"
     subprocess.run([sys.executable, "-m", "edgefer.cli.reference", str(target)], check=True, capture_output=True)
     assert target.read_text(encoding="utf-8") == reference()
+
+
+def test_the_exclusion_on_the_page_finds_a_layer() -> None:
+    pytest.importorskip("torch")
+    from edgefer_export.networks import registry
+
+    example = reference().split("```toml\n")[1].split("```")[0]
+    (pattern,) = re.findall(r'^exclude = \["(.*)"\]$', example, flags=re.M)
+    module = registry.create("viri-fusion", {"width": "0.125", "size": "32"}).module
+    assert any(re.search(pattern, f"/{name}") for name, _ in module.named_children())
