@@ -35,7 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     as_json = "--json" in words
     try:
         outcome = _run(words)
-        emit(outcome, as_json=as_json)
+        try:
+            emit(outcome, as_json=as_json)
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # a full disk behind `> FILE`: the answer is lost, and whoever reads it must be told
+            _discard_stdout()
+            return _system_error(error, as_json=False).exit_code
     except BrokenPipeError:
         _discard_stdout()
         return PIPE_CLOSED

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
+from edgefer.readable import encode_json, readable
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _flush() -> None:
 
 def to_json(payload: Any) -> bytes:
     """One line of JSON in UTF-8. Paths become text, NumPy numbers and arrays numbers and lists, NaN becomes null."""
-    return msgspec.json.encode(payload, enc_hook=_plain) + b"\n"
+    return encode_json(payload, _plain) + b"\n"
 
 
 def _plain(value: Any) -> Any:
@@ -98,7 +98,7 @@ def _encoded(text: str) -> bytes:
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     if text and not text.endswith("\n"):
         text += "\n"
-    return text.encode(encoding, "replace")
+    return readable(text).encode(encoding, "replace")
 
 
 def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), header: bool = True) -> str:

@@ -19,6 +19,7 @@ from edgefer.bundle.manifest import (
     PluginSpec,
     Provenance,
 )
+from edgefer.readable import readable
 from edgefer.version import __version__
 from edgefer_export.data.feeds import Feeds
 from edgefer_export.golden import Golden
@@ -91,7 +92,7 @@ def assemble(
         graphs=(graph,),
         labels=network.labels,
         precision=spec.target_precision,
-        gate=gate,
+        gate=msgspec.structs.replace(gate, data_source=readable(gate.data_source)),
         golden=golden.spec,
         calibration=calibration,
         plugins=tuple(
@@ -100,7 +101,7 @@ def assemble(
         ),
         provenance=Provenance(
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            command=spec.command,
+            command=tuple(readable(word) for word in spec.command),
             tools=tool_versions(),
             sources=dict(sources),
             notes=tuple(note for step in graphs.steps for note in step.notes),

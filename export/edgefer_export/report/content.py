@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from edgefer.bundle.manifest import BudgetSpec, InputSpec, NetworkSpec, Precision, StepFigure, Verdict
+from edgefer.readable import encode_json
 
 REPORT_SCHEMA = 1
 
@@ -180,7 +181,7 @@ def count_layers(layers: Sequence[GraphLayer]) -> dict[str, dict[str, int]]:
 
 def to_json(report: Report) -> bytes:
     """The report as indented JSON, which `from_json` reads back to an equal report."""
-    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+    return msgspec.json.format(encode_json(report), indent=2) + b"\n"
 
 
 def from_json(data: bytes) -> Report:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgefer.atomic import write_bytes, write_text
 from edgefer.bundle.manifest import Verdict
+from edgefer.readable import readable
 from edgefer_export.report import plots, text
 from edgefer_export.report.content import Report, to_json
 
@@ -80,7 +81,7 @@ def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
         OSError: the folder cannot be made or written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    page = render(report)
+    page = readable(render(report))
     data = write_bytes(folder / "report.json", to_json(report))
     return write_text(folder / "report.html", page), data
 

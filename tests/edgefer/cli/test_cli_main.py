@@ -121,7 +121,6 @@ NOISE = """
 import ctypes, os, subprocess
 def run(arguments):
     from edgefer.cli.output import Outcome
-from edgefer.cli.parser import parse
     print("python")
     os.write(1, b"descriptor\\n")
     libc = ctypes.CDLL(None)
@@ -196,6 +195,18 @@ def test_what_the_system_refuses_ends_with_1_and_no_traceback(
     assert "Traceback" not in shown.err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("words", [["doctor"], ["doctor", "--json"]])
+def test_an_answer_that_cannot_be_written_is_a_failure(words: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "edgefer", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "No space left" in done.stderr
+
+
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     fake_verb(monkeypatch, ZeroDivisionError("division by zero"))
     assert entry.main(["inspect", "x", "--debug"]) == 1
@@ -262,7 +273,6 @@ def test_an_interrupt_leaves_nothing(words: list[str], sent: signal.Signals, cod
 LONG = """
 def run(arguments):
     from edgefer.cli.output import Outcome
-from edgefer.cli.parser import parse
     return Outcome(payload=list(range(1_000_000)), text="x" * 5_000_000)
 verb(run)
 """
