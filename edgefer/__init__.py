@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING
 
 from edgefer import errors
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from edgefer.bundle.container import Bundle
     from edgefer.runtime.estimate import Estimate
     from edgefer.runtime.session import Session, load
+
+# onnxruntime's wheels report to their maker when they are imported, and leave a file in the folder of temporary files.
+# What runs in a car with faces before it reports to nobody, unless its owner says so beforehand.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "AccuracyBudgetExceeded",

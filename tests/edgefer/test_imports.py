@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,20 @@ def modules_after(code: str) -> set[str]:
 )
 def test_heavy_packages_are_not_imported(code: str) -> None:
     assert not modules_after(code) & {*HEAVY, "edgefer_export"}
+
+
+def test_onnxruntime_reports_to_nobody_and_leaves_no_file(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    kept = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    script = "import edgefer, onnxruntime, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    for given, expected in (({}, "1"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0")):
+        environment = {**kept, **given, "TMPDIR": str(tmp_path)}
+        run = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+        )
+        assert run.stdout.strip() == expected
+        if not given:
+            assert list(tmp_path.iterdir()) == []
 
 
 def test_catching_errors_needs_no_numpy() -> None:
