@@ -20,6 +20,9 @@ from edgefer.runtime.preprocess import ColourOrder, Image, Preprocessor
 from edgefer.runtime.runners import Opened, Runner, RunnerRequest, open_runner
 from edgefer.version import __version__
 
+MOST_THREADS = 256
+"""onnxruntime starts them all at once, and dies where the system refuses one."""
+
 Outputs = dict[str, npt.NDArray[Any]]
 
 
@@ -49,8 +52,8 @@ class Session:
         optimise: bool = True,
         graph: str | None = None,
     ) -> None:
-        if threads is not None and (not isinstance(threads, int) or threads < 1):
-            raise UsageError(f"the number of threads is {threads!r}, expected 1 or more, or None")
+        if threads is not None and (not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS):
+            raise UsageError(f"the number of threads is {threads!r}, expected 1 to {MOST_THREADS}, or None")
         opened_bundle = bundle if isinstance(bundle, Bundle) else Bundle.read(bundle)
         self._manifest = opened_bundle.manifest
         self._graph = opened_bundle.graph(graph)

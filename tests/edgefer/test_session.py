@@ -294,7 +294,7 @@ def test_devices(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "cpu" in caught.value.hint
     with pytest.raises(UsageError, match="expected one of auto, tensorrt, cpu"):
         Session(tiny_bundle, device="cuda:0")
-    for threads in (0, -1, 1.5):
+    for threads in (0, -1, 1.5, 100_000):
         with pytest.raises(UsageError, match="number of threads"):
             Session(tiny_bundle, threads=threads)  # type: ignore[arg-type]
     monkeypatch.setattr(runners, "RUNNERS", runners.RUNNERS[:1])
