@@ -65,7 +65,8 @@ def export_onnx(
     module = _frozen_copy(network)
     sample = _tensors(random_inputs(network.inputs, seed=0, batch=batches[0]), torch.float32)
     outputs = _outputs(network, module, sample)
-    exported = TorchScriptExporter().export(module, sample, tuple(outputs), dynamic_batch=len(batches) > 1)
+    exporter = TorchScriptExporter()
+    exported = exporter.export(module, sample, tuple(outputs), dynamic_batch=len(batches) > 1)
     attached = attach_functions(exported)
     model = _finished(attached.model)
     checked = chain(
@@ -78,7 +79,9 @@ def export_onnx(
         OutputSpec(name=name, role=LOGITS if name == LOGITS else "other", shape=tuple(value.shape))
         for name, value in outputs.items()
     )
-    return ExportedGraph(model, specs, error, time.perf_counter() - begun, (*attached.notes, *reference.notes))
+    return ExportedGraph(
+        model, specs, error, time.perf_counter() - begun, (*exporter.notes, *attached.notes, *reference.notes)
+    )
 
 
 def random_inputs(inputs: tuple[InputSpec, ...], seed: int, batch: int = 1) -> Feeds:
@@ -192,6 +195,11 @@ def _largest_error(model: onnx.ModelProto, reference: _Reference, feeds: Iterabl
         expected = reference.run(feed)
         found = graph.run(feed)
         for name, value in expected.items():
+            if not np.isfinite(value).all():
+                raise ExportError(
+                    f"output {name} of the network itself holds NaN or infinity",
+                    hint="check its weights, and its divisions and logarithms",
+                )
             error = relative_error(found[name], value)
             if not error <= TOLERANCE:
                 raise ExportError(
@@ -227,7 +235,7 @@ class _Reference:
 
 
 def _tensors(feeds: Mapping[str, npt.NDArray[Any]], dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(np.ascontiguousarray(array)).to(dtype) for name, array in feeds.items()}
+    return {name: torch.from_numpy(np.array(array)).to(dtype) for name, array in feeds.items()}
 
 
 def _reason(error: Exception) -> str:

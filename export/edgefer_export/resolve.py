@@ -8,7 +8,7 @@ import torch
 
 from edgefer.errors import CheckpointError, UsageError
 from edgefer.progress import Reporter
-from edgefer_export.checkpoint import CheckpointReport, load_weights, read_metadata
+from edgefer_export.checkpoint import CheckpointMetadata, CheckpointReport, load_weights, read_metadata
 from edgefer_export.data import open_dataset
 from edgefer_export.data.dataset import Dataset
 from edgefer_export.data.sources import is_synthetic
@@ -62,6 +62,8 @@ def _network(spec: BuildSpec, reporter: Reporter) -> tuple[LoadedNetwork, Checkp
     metadata = read_metadata(spec.weights) if spec.weights is not None else None
     known = metadata is not None and metadata.network == spec.network
     options = {**(metadata.options if metadata is not None and known else {}), **spec.options}
+    if metadata is not None and known:
+        _tell_what_differs(spec, metadata, reporter)
     labels = spec.labels or (metadata.labels if metadata is not None else None)
     if labels is None and not {"labels", "classes"} & set(options):
         labels = _labels_of_data(spec, reporter)
@@ -87,6 +89,21 @@ def _network(spec: BuildSpec, reporter: Reporter) -> tuple[LoadedNetwork, Checkp
         reporter.note("No --weights given: the network keeps its initial weights, which recognise nothing.")
         return network, None
     return network, load_weights(network.module, spec.weights)
+
+
+def _tell_what_differs(spec: BuildSpec, metadata: CheckpointMetadata, reporter: Reporter) -> None:
+    # Weights fit many networks that they were not trained for; only what changes a shape is refused later.
+    for name, value in spec.options.items():
+        trained = metadata.options.get(name)
+        if trained is not None and trained != value:
+            reporter.note(f"{spec.weights} was trained with {name}={trained}; --option {name}={value} is used instead.")
+    if spec.labels is not None and spec.labels != metadata.labels:
+        reporter.note(
+            f"{spec.weights} was trained for the labels {', '.join(metadata.labels)}; "
+            f"its logits are called {', '.join(spec.labels)} instead."
+        )
+    if spec.band is not None and metadata.band is not None and spec.band != metadata.band:
+        reporter.note(f"{spec.weights} was trained on {metadata.band}; --band {spec.band} is used instead.")
 
 
 def _labels_of_data(spec: BuildSpec, reporter: Reporter) -> tuple[str, ...] | None:

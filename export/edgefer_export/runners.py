@@ -24,7 +24,8 @@ def network_function(network: LoadedNetwork) -> Callable[[Tensors], Outputs]:
 
     def run(tensors: Tensors) -> Outputs:
         with torch.inference_mode():
-            given = {spec.name: torch.from_numpy(np.ascontiguousarray(tensors[spec.name])) for spec in network.inputs}
+            # A copy: a network may change its input in place, and the other forms are to answer for the same tensors.
+            given = {spec.name: torch.from_numpy(np.array(tensors[spec.name])) for spec in network.inputs}
             return {name: value.numpy() for name, value in forward(network.module, given).items()}
 
     return run

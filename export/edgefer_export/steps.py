@@ -74,6 +74,8 @@ def make_graphs(
         data = calibration if calibration is not None else evaluation
         feeds = itertools.islice(iter(data), CHECKED_SAMPLES) if data is not None else None
         exported = export_onnx(network, feeds, batches=spec.batches)
+    for note in exported.notes:
+        reporter.note(note)
     steps = [StepGraph("exported", exported.model, time.perf_counter() - started, exported.notes)]
 
     started = time.perf_counter()

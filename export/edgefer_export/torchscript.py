@@ -15,6 +15,7 @@ from typing import Any
 import onnx
 import torch
 from torch import nn
+from torch.jit._trace import TracerWarning
 
 from edgefer.errors import ExportError
 from edgefer_export.graph_names import tidied
@@ -31,6 +32,10 @@ class TorchScriptExporter:
 
     name = "torchscript"
 
+    def __init__(self) -> None:
+        self.notes: tuple[str, ...] = ()
+        """Where the last trace kept what Python decided on the sample alone."""
+
     def export(
         self, module: nn.Module, sample: dict[str, torch.Tensor], outputs: tuple[str, ...], *, dynamic_batch: bool
     ) -> onnx.ModelProto:
@@ -42,7 +47,7 @@ class TorchScriptExporter:
         buffer: Any = io.BytesIO()
         batch = {name: {0: "batch"} for name in (*sample, *outputs)} if dynamic_batch else None
         try:
-            with _quiet(), folded(module), torch.no_grad():
+            with _quiet() as warned, folded(module), torch.no_grad():
                 torch.onnx.export(
                     ByPosition(module, tuple(sample)).eval(),
                     tuple(sample.values()),
@@ -61,15 +66,26 @@ class TorchScriptExporter:
                 details=_first_lines(error),
                 hint="the network must be traceable: no Python branches on values, and operators that ONNX has",
             ) from error
+        self.notes = tuple(dict.fromkeys(_fixed(warning) for warning in warned if _is_trace(warning)))
         return tidied(onnx.load_from_string(buffer.getvalue()), scope=_SCOPE)
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Iterator[list[warnings.WarningMessage]]:
     # The exporter warns that it is the older one, and prints; standard output belongs to the caller.
-    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+    with warnings.catch_warnings(record=True) as warned, contextlib.redirect_stdout(sys.stderr):
         warnings.simplefilter("ignore")
-        yield
+        warnings.simplefilter("always", TracerWarning)
+        yield warned
+
+
+def _is_trace(warning: warnings.WarningMessage) -> bool:
+    return issubclass(warning.category, TracerWarning)
+
+
+def _fixed(warning: warnings.WarningMessage) -> str:
+    what = str(warning.message).split(" might ")[0].split(". ")[0].strip()
+    return f"{warning.filename}:{warning.lineno}: the graph keeps what Python did for one random input: {what}"
 
 
 def _first_lines(error: Exception) -> str:

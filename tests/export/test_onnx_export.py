@@ -25,6 +25,7 @@ from edgefer_export.networks.forward import forward  # noqa: E402
 from edgefer_export.networks.registry import LoadedNetwork  # noqa: E402
 from edgefer_export.onnx_export import export_onnx, random_inputs  # noqa: E402
 from edgefer_export.operators import DOMAIN, OPERATORS, operator_counts  # noqa: E402
+from edgefer_export.runners import network_function  # noqa: E402
 
 SMALL = {"width": "0.125", "size": "64"}
 
@@ -217,9 +218,28 @@ def test_an_error_that_only_data_shows_is_found() -> None:
             return torch.cat((means, means), 1) if bool(means.max() < 0.9) else torch.cat((means, -means), 1)
 
     network = user_network(Rare(), VISIBLE, classes=6)
-    export_onnx(network)
+    (note,) = export_onnx(network).notes
+    assert "test_onnx_export.py" in note
+    assert "Converting a tensor to a Python boolean" in note
     with pytest.raises(ExportError, match="output logits"):
         export_onnx(network, [{"visible": np.ones((1, 3, 16, 16), np.float32)}])
+
+
+def test_a_network_whose_own_answer_is_not_finite_is_refused() -> None:
+    with pytest.raises(ExportError, match="of the network itself holds NaN or infinity"):
+        export_onnx(user_network(Small(lambda x: x.mean((2, 3)).repeat(1, 4)[:, :4] / 0.0), VISIBLE))
+
+
+def test_a_network_that_changes_its_input_is_judged_on_what_was_given() -> None:
+    def inplace(x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(x.mul_(2).mean((2, 3)), (0, 4 - x.shape[1]))
+
+    network = user_network(Small(inplace), VISIBLE)
+    feed = {"visible": np.ones((1, 3, 16, 16), np.float32)}
+    exported = export_onnx(network, [feed])
+    answer = network_function(network)(feed)["logits"]
+    assert np.array_equal(feed["visible"], np.ones((1, 3, 16, 16), np.float32))
+    assert np.allclose(answer, literal_graph(exported.model).run(feed)["logits"])
 
 
 def test_a_damaged_graph_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

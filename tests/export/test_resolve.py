@@ -68,7 +68,15 @@ def test_a_checkpoint_says_how_its_network_is_made(checkpoint: Path) -> None:
 
 def test_the_specification_wins_over_the_checkpoint(checkpoint: Path) -> None:
     spec = build(network="viri-infrared", options={"gate": "square"}, labels=("x", "y", "z"), band="lwir")
-    network = resolve(BuildSpec(**{**vars(spec), "weights": checkpoint}), Silent()).network
+    told = Silent()
+    network = resolve(BuildSpec(**{**vars(spec), "weights": checkpoint}), told).network
+    said = "\n".join(told.notes)
+    for change in (
+        "gate=linear; --option gate=square",
+        "labels a, b, c; its logits are called x, y, z",
+        "on nir; --band",
+    ):
+        assert change in said
     assert (network.labels, network.options["gate"]) == (("x", "y", "z"), "square")
     assert [each.image.band for each in network.inputs if each.image] == ["lwir"]
 
