@@ -176,6 +176,11 @@ def test_a_missing_folder_gets_a_suggestion(tmp_path: Path) -> None:
     assert "synthetic:COUNT:SEED" in refused(tmp_path / "no" / "such").hint
 
 
+def test_an_empty_text_is_not_the_working_folder() -> None:
+    with pytest.raises(UsageError, match="DATA is empty"):
+        open_dataset("")
+
+
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     put(tmp_path, "1.png")
     assert "is a file" in refused(tmp_path / "1.png").message

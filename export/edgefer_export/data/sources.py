@@ -65,6 +65,8 @@ def open_dataset(
         UsageError: the text is not of the grammar, or the layout is unknown.
         DataError: the folder does not exist or is not arranged as the layout says.
     """
+    if not text:
+        raise UsageError("DATA is empty.", hint=f"Name a folder, or {SYNTHETIC_GRAMMAR}.")
     chosen = None if layout is None else parse_layout(layout)
     if is_synthetic(text):
         if layout is not None and reporter is not None:
