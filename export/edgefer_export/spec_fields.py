@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -79,6 +80,8 @@ def check_output(flag: str, path: Path) -> None:
         raise UsageError(
             f"{flag} {path} is in a folder that does not exist.", hint=f"Create it: mkdir -p {path.parent}"
         )
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{flag} {path} is in a folder that cannot be written to.", hint="Name another folder.")
 
 
 def _text(name: str, value: Any) -> str:

@@ -232,3 +232,11 @@ def test_paths_are_checked_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="a folder is expected"):
         spec(output=tmp_path / "o.edgefer", report=tmp_path / "report").check_files()
     spec(output=tmp_path / "o.edgefer", report=tmp_path / "new").check_files()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(UsageError, match=r"--output .* cannot be written to"):
+        spec(output=tmp_path / "o.edgefer").check_files()
