@@ -4,7 +4,6 @@ PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.edgefer-installed
-RTX_STAMP := $(VENV)/.edgefer-rtx
 DEMO ?= demo-output
 PYTHONS ?= python3.10 python3.11 python3.12
 PYTEST_WORKERS ?= 2
@@ -21,13 +20,10 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 # TensorRT-RTX exists as a wheel for x86-64 Linux only; elsewhere the step says so and goes on.
-rtx: $(RTX_STAMP)
-
-$(RTX_STAMP): $(STAMP)
+rtx: $(STAMP)
 	$(PY) -m edgefer_export.demo.rtx_wheel --constraint constraints.txt
-	touch $@
 
-demo: $(RTX_STAMP)
+demo: rtx
 	$(PY) -m edgefer_export.demo --output $(DEMO)
 
 lint: $(STAMP)
@@ -35,11 +31,12 @@ lint: $(STAMP)
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy edgefer export/edgefer_export
 
-test: lint $(RTX_STAMP)
-	$(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile -m "not slow" --benchmark-disable \
+# One OpenMP thread a worker: two teams on the same cores take several times as long as two single threads.
+test: lint rtx
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile -m "not slow" --benchmark-disable \
 	    --cov --cov-report=term --durations=15 tests
 
-test-slow: $(RTX_STAMP)
+test-slow: rtx
 	$(PY) -m pytest -m slow --benchmark-disable tests
 
 # The device half and the portable ONNX under every interpreter found; PyTorch is left out unless TORCH=1, because only

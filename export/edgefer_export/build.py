@@ -22,7 +22,7 @@ from edgefer.bundle.manifest import CalibrationSpec
 from edgefer.engine.bundle_engine import EngineResult, compile_bundle
 from edgefer.engine.cache import EngineCache
 from edgefer.engine.flavours import detect
-from edgefer.errors import CompileError
+from edgefer.errors import EdgeferError
 from edgefer.progress import Reporter, Silent
 from edgefer_export import assemble as parts
 from edgefer_export.data.feeds import Feeds
@@ -85,6 +85,8 @@ def build(spec: BuildSpec, reporter: Reporter | None = None) -> BuildResult:
             report = _report(resolved, calibration, graphs, judged, spec, seconds)
             bundle = parts.with_report(bundle, to_json(report))
             bundle.write(_output(spec))
+    elif _output(spec).exists():
+        reporter.note(f"{spec.output} is the bundle of an earlier build; this one did not replace it.")
     engine: EngineResult | None = None
     try:
         if bundle is not None and spec.flavour != "none":
@@ -93,11 +95,11 @@ def build(spec: BuildSpec, reporter: Reporter | None = None) -> BuildResult:
                 engine = compile_bundle(
                     bundle, spec.flavour, reporter=reporter, cache=cache, engine_out=spec.engine_out
                 )
-    except CompileError as error:
-        raise CompileError(
+    except EdgeferError as error:
+        raise type(error)(
             error.message,
             details=error.details,
-            hint=f"{error.hint} The bundle itself is whole and judged: {spec.output}".strip(),
+            hint=f"{error.hint}; the bundle itself is whole and judged: {spec.output}".removeprefix("; "),
         ) from error
     finally:
         # Also when compiling failed: the verdict stands, and whoever looks into the failure wants to read it.

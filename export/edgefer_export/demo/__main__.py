@@ -13,7 +13,7 @@ import cv2
 
 from edgefer.errors import EdgeferError, InputError
 from edgefer_export.data import open_dataset
-from edgefer_export.demo.recipe import CALIBRATION, EVALUATION, PAIR, TRAINING
+from edgefer_export.demo.recipe import CALIBRATION, EVALUATION, EXCLUDE, PAIR, TRAINING
 from edgefer_export.demo.stages import Demonstration, Outcome, Stage
 
 
@@ -48,7 +48,8 @@ def _demonstrate(folder: Path) -> None:
             name="build",
             arguments=(
                 *("build-engine", "viri-fusion", "--weights", str(checkpoint), "--precision", "int8"),
-                *("--calibration", CALIBRATION, "--evaluation", EVALUATION, "--flavour", _flavour()),
+                *("--calibration", CALIBRATION, "--evaluation", EVALUATION, "--exclude", EXCLUDE),
+                *("--flavour", _flavour()),
                 *("-o", str(bundle)),
             ),
             reads=(checkpoint,),
