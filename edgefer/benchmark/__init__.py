@@ -1,1 +1,1 @@
-"""Measuring a bundle on this machine: latency, throughput, memory, power, layers, and the conditions they hold under."""
+"""Measuring a bundle on this machine: latency, throughput, memory, power, layers, and under what conditions."""

@@ -2,8 +2,8 @@
 
 Times are in seconds, rates in images a second, power in watts, energy in joules, sizes in bytes, temperatures in
 degrees Celsius, frequencies in hertz. None means "not measured here" or "does not exist here", never zero. Moments are
-seconds since the benchmark's start on the monotonic clock, so that series of different origin (latencies, power, clocks)
-can be laid over each other.
+seconds since the benchmark's start on the monotonic clock, so that series of different origin (latencies, power,
+clocks) can be laid over each other.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Throughput(_Struct, frozen=True, kw_only=True):
 
 
 class Stage(_Struct, frozen=True, kw_only=True):
-    """One stage of a cold start (import, read, verify, compile or cache, self-check, first answer): median and range."""
+    """One stage of a cold start (import, read, verify, compile or cache, self-check, first answer): median, range."""
 
     name: str
     seconds: float
