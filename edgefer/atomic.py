@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 
@@ -16,14 +16,14 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
         OSError: the folder does not exist, is read-only or the disk is full.
     """
     target = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    temporary = Path(name)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+    # The file asked for gets the permissions of any new file of the user's, which `tempfile` would not give it.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.chmod(_mode_of_new_files())
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -34,10 +34,3 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
     """`write_bytes` of the text in UTF-8."""
     return write_bytes(path, text.encode())
-
-
-def _mode_of_new_files() -> int:
-    # mkstemp makes files private; what a user asked for gets the permissions that any new file of theirs would.
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask

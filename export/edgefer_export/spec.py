@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from edgefer.bundle.manifest import BudgetSpec, Precision
 from edgefer.errors import UsageError
+from edgefer.outputs import check_output
 from edgefer_export.budget import check_budget
 from edgefer_export.network_argument import classify
-from edgefer_export.spec_fields import check_output, convert, read_toml
+from edgefer_export.spec_fields import convert, read_toml
 
 Method = Literal["max", "entropy", "percentile"]
 FlavourChoice = Literal["auto", "tensorrt", "tensorrt_rtx", "none"]

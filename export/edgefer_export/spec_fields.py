@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -66,22 +65,6 @@ def convert(fields: Mapping[str, Any]) -> dict[str, Any]:
         target, reader = _FIELDS[name]
         converted[target] = reader(name, value)
     return converted
-
-
-def check_output(flag: str, path: Path) -> None:
-    """Refuse a file that cannot be written, before the first step and not after the last.
-
-    Raises:
-        UsageError: it is a folder, or its folder does not exist.
-    """
-    if path.is_dir():
-        raise UsageError(f"{flag} names the folder {path}; a file is expected.")
-    if not path.parent.is_dir():
-        raise UsageError(
-            f"{flag} {path} is in a folder that does not exist.", hint=f"Create it: mkdir -p {path.parent}"
-        )
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{flag} {path} is in a folder that cannot be written to.", hint="Name another folder.")
 
 
 def _text(name: str, value: Any) -> str:

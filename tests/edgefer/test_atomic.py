@@ -49,10 +49,14 @@ def test_a_full_disk_while_writing(tmp_path: Path) -> None:
     target = tmp_path / "plan"
     written = os.open(full, os.O_WRONLY)
     with pytest.MonkeyPatch.context() as patch:
-        # The temporary file is there, but what is written to it meets a full disk.
-        part = tmp_path / ".plan.part"
-        part.touch()
-        patch.setattr(atomic.tempfile, "mkstemp", lambda **where: (written, str(part)))
+        opened = os.open
+
+        def open_full(path: Path, flags: int, mode: int) -> int:
+            # The temporary file is there, but what is written to it meets a full disk.
+            os.close(opened(path, flags, mode))
+            return written
+
+        patch.setattr(os, "open", open_full)
         with pytest.raises(OSError, match="No space left"):
             atomic.write_bytes(target, b"x" * 100_000)
     assert names(tmp_path) == []
