@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgefer.atomic import write_bytes, write_text
 from edgefer.bundle.manifest import Verdict
+from edgefer.page import markup, text
 from edgefer.readable import readable
-from edgefer_export.report import plots, text
+from edgefer_export.report import plots
 from edgefer_export.report.content import Report, to_json
 
-if TYPE_CHECKING:
-    from markupsafe import Markup
+_HERE = "edgefer_export.report"
 
 _VERDICTS: dict[Verdict, str] = {
     "pass": "Within the budget",
@@ -29,13 +24,9 @@ _VERDICTS: dict[Verdict, str] = {
 
 def render(report: Report) -> str:
     """The page. The same report gives the same text."""
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
+    filters = {
         "percent": text.percent,
         "whole_percent": text.whole_percent,
         "points": text.points,
@@ -45,33 +36,19 @@ def render(report: Report) -> str:
         "seconds": text.seconds,
         "scientific": text.scientific,
         "plain": text.plain,
-        "code": _code,
     }
     drawn = {name: Markup(svg) for name, svg in plots.draw_all(report).items()}
-    return environment.from_string(_asset("template.html")).render(
-        report=report,
-        plots=drawn,
-        command=_wrapped(report.command),
-        style=Markup(_asset("style.css")),
-        verdict_words=_VERDICTS,
+    return (
+        markup.environment(filters)
+        .from_string(markup.asset(_HERE, "template.html"))
+        .render(
+            report=report,
+            plots=drawn,
+            command=markup.wrapped(report.command),
+            style=markup.style(_HERE),
+            verdict_words=_VERDICTS,
+        )
     )
-
-
-def _code(sentence: str) -> Markup:
-    # Messages mark names by backticks; here they become what backticks stand for.
-    from markupsafe import Markup, escape
-
-    return Markup(re.sub(r"`([^`]+)`", r'<span class="mono">\1</span>', str(escape(sentence))))
-
-
-def _wrapped(command: Sequence[str]) -> str:
-    # One option a line, continued as a shell does, so that a copy of it runs.
-    lines: list[list[str]] = [[]]
-    for word in command:
-        if word.startswith("-") and lines != [[]]:
-            lines.append([])
-        lines[-1].append(word)
-    return " \\\n    ".join(shlex.join(line) for line in lines)
 
 
 def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
@@ -84,7 +61,3 @@ def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
     page = readable(render(report))
     data = write_bytes(folder / "report.json", to_json(report))
     return write_text(folder / "report.html", page), data
-
-
-def _asset(name: str) -> str:
-    return resources.files("edgefer_export.report").joinpath(name).read_text(encoding="utf-8")

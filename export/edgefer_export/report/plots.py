@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
+from edgefer.page.drawing import WIDTH, bare, beside, new_axes, styled
+from edgefer.page.svg import COLOURS, inline_svg
+from edgefer.page.text import megabytes, percent, seconds
 from edgefer_export.report.content import Report, StepReport, TensorRange
-from edgefer_export.report.svg import COLOURS, STYLE, inline_svg
-from edgefer_export.report.text import megabytes, percent, seconds
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-_WIDTH = 9.2  # inches; the page is this wide, so that a point of text here is about 1.4 pixels there
 
 _ORDER = ("int8", "fp16", "fp32")  # of the colours in a bar
-
-P = ParamSpec("P")
-
-
-def _styled(draw: Callable[P, str]) -> Callable[P, str]:
-    """Draw under the page's style without leaving a trace in matplotlib's global settings."""
-
-    @functools.wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> str:
-        import matplotlib
-
-        with matplotlib.rc_context(STYLE):
-            return draw(*args, **kwargs)
-
-    return drawn
 
 
 def draw_all(report: Report) -> dict[str, str]:
@@ -51,17 +30,17 @@ def draw_all(report: Report) -> dict[str, str]:
     return plots
 
 
-@_styled
+@styled
 def recalls(reference: StepReport, final: StepReport, labels: Sequence[str]) -> str:
     """Recall by class, of the reference and of the deployed graph, joined by a line."""
     from matplotlib.ticker import MultipleLocator
 
-    figure, axes = _axes(0.30 * len(labels) + 0.5)
-    beside = axes.get_yaxis_transform()
+    figure, axes = new_axes(0.30 * len(labels) + 0.5)
+    margin = axes.get_yaxis_transform()
     rows = np.arange(len(labels))[::-1]
     for row, before, after in zip(rows, reference.recalls, final.recalls, strict=True):
         if before is None or after is None:
-            axes.text(1.012, row, "no images", va="center", transform=beside, color=COLOURS["muted"])
+            axes.text(1.012, row, "no images", va="center", transform=margin, color=COLOURS["muted"])
             continue
         axes.plot([before, after], [row, row], color=COLOURS["line"], linewidth=3, solid_capstyle="round", zorder=1)
         axes.scatter(
@@ -75,7 +54,7 @@ def recalls(reference: StepReport, final: StepReport, labels: Sequence[str]) -> 
             clip_on=False,
         )
         axes.scatter([after], [row], s=34, color=COLOURS["accent"], zorder=3, clip_on=False)
-        axes.text(1.012, row, f"{percent(before)} → {percent(after)}", va="center", transform=beside)
+        axes.text(1.012, row, f"{percent(before)} → {percent(after)}", va="center", transform=margin)
     known = [each for each in (*reference.recalls, *final.recalls) if each is not None]
     low = max(0.0, np.floor(min(known) * 20 - 0.5) / 20) if known else 0.0
     axes.set_xlim(low - 0.008 * (1 - low), 1 + 0.008 * (1 - low))
@@ -84,15 +63,15 @@ def recalls(reference: StepReport, final: StepReport, labels: Sequence[str]) -> 
     axes.xaxis.set_major_locator(MultipleLocator(0.05 if low > 0.6 else 0.2))
     axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
     axes.grid(axis="x")
-    _bare(axes)
+    bare(axes)
     figure.subplots_adjust(left=0.12, right=0.80, top=0.99, bottom=0.42 / figure.get_figheight())
     return inline_svg(figure, "recalls", "Recall by class before and after the build")
 
 
-@_styled
+@styled
 def ranges(tensors: Sequence[TensorRange]) -> str:
     """The calibrated limit of each tensor in graph order, over the largest magnitude that calibration saw."""
-    figure, axes = _axes(2.5)
+    figure, axes = new_axes(2.5)
     at = np.arange(len(tensors))
     limits = np.array([tensor.limit for tensor in tensors])
     seen = np.array([max(abs(tensor.low), abs(tensor.high)) for tensor in tensors])
@@ -110,16 +89,16 @@ def ranges(tensors: Sequence[TensorRange]) -> str:
     axes.set_xticks([])
     axes.set_xlabel("tensors, from the inputs to the logits")
     axes.grid(axis="y")
-    _bare(axes)
+    bare(axes)
     axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, borderaxespad=0.0, handletextpad=0.3)
     figure.subplots_adjust(left=0.07, right=0.99, top=0.88, bottom=0.11)
     return inline_svg(figure, "ranges", "Calibrated ranges of the quantised tensors")
 
 
-@_styled
+@styled
 def layers(counts: Mapping[str, Mapping[str, int]]) -> str:
     """Nodes by operator, coloured by the precision they compute in."""
-    figure, axes = _axes(0.30 * len(counts) + 0.55)
+    figure, axes = new_axes(0.30 * len(counts) + 0.55)
     rows = np.arange(len(counts))[::-1]
     for precision in _ORDER:
         values = np.array([by_precision.get(precision, 0) for by_precision in counts.values()])
@@ -129,11 +108,11 @@ def layers(counts: Mapping[str, Mapping[str, int]]) -> str:
         axes.barh(rows, values, left=before, height=0.62, color=COLOURS[precision], label=precision.upper())
     for row, by_precision in zip(rows, counts.values(), strict=True):
         text = " + ".join(f"{by_precision[each]} {each.upper()}" for each in _ORDER if each in by_precision)
-        _beside(axes, sum(by_precision.values()), row, text, "muted")
+        beside(axes, sum(by_precision.values()), row, text, "muted")
     axes.set_yticks(rows, list(counts))
     axes.set_ylim(-0.6, len(counts) - 0.4)
     axes.set_xlim(0, max(sum(each.values()) for each in counts.values()) * 1.25)
-    _bare(axes)
+    bare(axes)
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
     axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.0, handlelength=0.9)
@@ -142,43 +121,23 @@ def layers(counts: Mapping[str, Mapping[str, int]]) -> str:
     return inline_svg(figure, "layers", "Nodes of the deployed graph by operator and precision")
 
 
-@_styled
+@styled
 def bars(name: str, values: Mapping[str, float], text: Callable[[float], str], description: str) -> str:
     """One bar a key, each with its value written out by `text`."""
-    figure, axes = _axes(0.30 * len(values) + 0.2, width=_WIDTH / 2)
+    figure, axes = new_axes(0.30 * len(values) + 0.2, width=WIDTH / 2)
     rows = np.arange(len(values))[::-1]
     axes.barh(rows, list(values.values()), height=0.62, color=COLOURS["accent"])
     for row, value in zip(rows, values.values(), strict=True):
-        _beside(axes, value, row, text(value), "ink")
+        beside(axes, value, row, text(value), "ink")
     axes.set_yticks(rows, list(values))
     axes.set_ylim(-0.6, len(values) - 0.4)
     axes.set_xlim(0, max(*values.values(), 1e-9) * 1.35)
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
-    _bare(axes)
+    bare(axes)
     figure.subplots_adjust(left=0.36, right=0.99, top=0.98, bottom=0.02)
     return inline_svg(figure, name, description)
 
 
-def _beside(axes: Axes, end: float, row: float, text: str, colour: str) -> None:
-    axes.annotate(
-        text, (end, row), xytext=(5, 0), textcoords="offset points", va="center", color=COLOURS[colour], fontsize=8.5
-    )
-
-
 def _before(by_precision: Mapping[str, int], precision: str) -> int:
     return sum(by_precision.get(each, 0) for each in _ORDER[: _ORDER.index(precision)])
-
-
-def _axes(height: float, width: float = _WIDTH) -> tuple[Any, Axes]:
-    # Figure, and not pyplot: no global state and no display, whatever thread or backend the caller has.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height))
-    return figure, figure.subplots()
-
-
-def _bare(axes: Axes) -> None:
-    axes.tick_params(which="both", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.set_axisbelow(True)

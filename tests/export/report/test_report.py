@@ -18,7 +18,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
 from edgefer.bundle.manifest import NetworkSpec, StepFigure
-from edgefer_export.report import text
+from edgefer.page import text
 from edgefer_export.report.content import Report, count_layers, from_json, step_report, to_json
 from edgefer_export.report.html import render, write_report
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgefer_export.report import text
+from edgefer.page import text
 
 
 @pytest.mark.parametrize(

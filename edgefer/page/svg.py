@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from typing import TYPE_CHECKING, Any
@@ -9,11 +10,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_NAMES = (
+    "ink",
+    "muted",
+    "line",
+    "paper",
+    "int8",
+    "fp16",
+    "fp32",
+    "accent",
+    "soft",
+    "warm",
+    "sky",
+    "rose",
+    "good",
+    "bad",
+)
+
 # Matplotlib knows no CSS variables. Each name is drawn in a colour that nothing else has and replaced afterwards.
-COLOURS = {
-    name: f"#0{index:x}fe0{index:x}"
-    for index, name in enumerate(("ink", "muted", "line", "paper", "int8", "fp16", "fp32", "accent", "soft"))
-}
+COLOURS = {name: f"#0{index:x}fe0{index:x}" for index, name in enumerate(_NAMES)}
 
 STYLE: Any = {
     "svg.fonttype": "none",
@@ -65,7 +80,7 @@ def inline_svg(figure: Figure, name: str, description: str) -> str:
         text = text.replace(code, f"var(--{colour})")
     width, height = (float(each) for each in re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text).groups())  # type: ignore[union-attr]
     opening = (
-        f'<svg class="plot" role="img" aria-label="{description}" viewBox="0 0 {width:g} {height:g}" '
+        f'<svg class="plot" role="img" aria-label="{html.escape(description)}" viewBox="0 0 {width:g} {height:g}" '
         'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
     )
     return opening + text[text.index(">") + 1 :].strip()

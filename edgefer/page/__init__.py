@@ -1,0 +1,1 @@
+"""What every page of edgefer shares: its style, how it writes numbers, and drawings that follow its colours."""
