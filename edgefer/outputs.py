@@ -23,3 +23,22 @@ def check_output(flag: str, path: str | os.PathLike[str]) -> None:
         )
     if not os.access(target.parent, os.W_OK):
         raise UsageError(f"{flag} {target} is in a folder that cannot be written to.", hint="Name another folder.")
+
+
+def check_folder(flag: str, path: str | os.PathLike[str], *, written: bool = True) -> None:
+    """Refuse a folder that neither is there nor could be made, or that cannot be written to where it will be.
+
+    Raises:
+        UsageError: it is a file or below one, or the folder that it would be made in cannot be written to.
+    """
+    target = Path(path)
+    existing = next(each for each in (target.absolute(), *target.absolute().parents) if each.exists())
+    if not existing.is_dir():
+        found = "is a file" if existing == target.absolute() else f"is below {existing}, which is a file"
+        raise UsageError(f"{flag} {target} {found}; a folder is expected.")
+    missing = existing != target.absolute()
+    if (missing or written) and not os.access(existing, os.W_OK):
+        raise UsageError(
+            f"{flag} {target} cannot be {'made' if missing else 'written to'}: {existing} is not writable.",
+            hint="Name another folder.",
+        )

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from edgefer.bundle.manifest import BudgetSpec, Precision
 from edgefer.errors import UsageError
-from edgefer.outputs import check_output
+from edgefer.outputs import check_folder, check_output
 from edgefer_export.budget import check_budget
 from edgefer_export.network_argument import classify
 from edgefer_export.spec_fields import convert, read_toml
@@ -158,8 +158,11 @@ class BuildSpec:
             if path is not None:
                 check_output(flag, path)
         self._check_overwriting()
-        if self.report is not None and self.report.exists() and not self.report.is_dir():
-            raise UsageError(f"--report {self.report} is a file; a folder is expected.")
+        if self.report is not None:
+            check_folder("--report", self.report)
+        if self.cache is not None and self.flavour != "none":
+            # A cache that may only be read still serves what is in it.
+            check_folder("--cache", self.cache, written=False)
 
     def _check_overwriting(self) -> None:
         taken = {} if self.weights is None else {self.weights.resolve(): "--weights"}

@@ -231,7 +231,12 @@ def test_paths_are_checked_before_anything_runs(tmp_path: Path) -> None:
     (tmp_path / "report").write_text("")
     with pytest.raises(UsageError, match="a folder is expected"):
         spec(output=tmp_path / "o.edgefer", report=tmp_path / "report").check_files()
-    spec(output=tmp_path / "o.edgefer", report=tmp_path / "new").check_files()
+    with pytest.raises(UsageError, match=r"--report .* is below .*/report, which is a file"):
+        spec(output=tmp_path / "o.edgefer", report=tmp_path / "report" / "new").check_files()
+    with pytest.raises(UsageError, match=r"--cache .* is a file; a folder is expected"):
+        spec(output=tmp_path / "o.edgefer", cache=tmp_path / "report").check_files()
+    spec(output=tmp_path / "o.edgefer", report=tmp_path / "new", cache=tmp_path / "a" / "b").check_files()
+    spec(output=tmp_path / "o.edgefer", cache=tmp_path / "report", flavour="none").check_files()
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs(
