@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
 from edgefer.errors import BundleError, EdgeferError, EnvironmentMismatch, InputError
+
+PROFILE, OPTIMISED = "profile", "optimised.onnx"
+"""What is left in the folder of a profile: files of this prefix, and the graph that is really executed."""
 
 _ERRORS_ONLY = 3
 
@@ -21,6 +25,7 @@ class OnnxRuntimeRunner:
         threads: how many threads one run may use; None leaves it to onnxruntime (one a physical core).
         optimise: False evaluates every node literally, so that results do not depend on the CPU.
         disabled: names of single optimisations of onnxruntime to leave out.
+        profile: a folder to record the kernels' times in, and the graph as it was optimised; it slows every run down.
 
     Raises:
         EnvironmentMismatch: onnxruntime is not installed.
@@ -28,7 +33,13 @@ class OnnxRuntimeRunner:
     """
 
     def __init__(
-        self, onnx: bytes, *, threads: int | None = None, optimise: bool = True, disabled: Sequence[str] = ()
+        self,
+        onnx: bytes,
+        *,
+        threads: int | None = None,
+        optimise: bool = True,
+        disabled: Sequence[str] = (),
+        profile: Path | None = None,
     ) -> None:
         ort = _onnxruntime()
         options = ort.SessionOptions()
@@ -37,6 +48,10 @@ class OnnxRuntimeRunner:
             options.intra_op_num_threads = threads
         if not optimise:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        if profile is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(profile / PROFILE)
+            options.optimized_model_filepath = str(profile / OPTIMISED)
         try:
             self._session = ort.InferenceSession(
                 onnx, options, providers=["CPUExecutionProvider"], disabled_optimizers=list(disabled)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy.typing as npt
@@ -40,12 +41,18 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class RunnerRequest:
-    """What a runner is to execute, and how."""
+    """What a runner is to execute, and how.
+
+    `profile` is an empty folder for the runner to record the time of every layer in; None, and nothing is recorded.
+    What the opening does beside loading the graph goes into `seconds`, by stage ("form": deriving the CPU's own form).
+    """
 
     bundle: Bundle
     graph: GraphSpec
     threads: int | None
     optimise: bool
+    profile: Path | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,11 @@ def _open_onnxruntime(request: RunnerRequest) -> Runner:
     # In half precision this optimisation of onnxruntime quantises weights and biases that the graph keeps as they are.
     disabled = ("WeightBiasQuantization",) if request.bundle.manifest.precision == "int8+fp16" else ()
     return OnnxRuntimeRunner(
-        request.bundle.onnx(request.graph), threads=request.threads, optimise=request.optimise, disabled=disabled
+        request.bundle.onnx(request.graph),
+        threads=request.threads,
+        optimise=request.optimise,
+        disabled=disabled,
+        profile=request.profile,
     )
 
 

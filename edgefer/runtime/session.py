@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -54,10 +56,16 @@ class Session:
     ) -> None:
         if threads is not None and (not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS):
             raise UsageError(f"the number of threads is {threads!r}, expected 1 to {MOST_THREADS}, or None")
-        opened_bundle = bundle if isinstance(bundle, Bundle) else Bundle.read(bundle)
+        seconds: dict[str, float] = {}
+        with _timed(seconds, "read"):
+            opened_bundle = bundle if isinstance(bundle, Bundle) else Bundle.read(bundle)
         self._manifest = opened_bundle.manifest
         self._graph = opened_bundle.graph(graph)
-        opened = open_runner(device, RunnerRequest(opened_bundle, self._graph, threads, optimise))
+        request = RunnerRequest(opened_bundle, self._graph, threads, optimise)
+        with _timed(seconds, "open"):
+            opened = open_runner(device, request)
+        seconds["open"] -= sum(request.seconds.values())
+        seconds.update(request.seconds)
         self._batches = _check_graph(self._graph, opened.runner)
         self._runner: Runner | None = opened.runner
         self._binder = Binder(self._graph)
@@ -68,11 +76,15 @@ class Session:
             if spec.image is not None and spec.role in ("visible", "infrared")
         }
         self._names_of_roles = {str(spec.role): spec.name for spec in self._graph.inputs}
-        self._info = _info(opened_bundle, self._graph, opened, threads, optimise)
+        self._info = {**_info(opened_bundle, self._graph, opened, threads, optimise), "seconds": seconds}
 
     @property
     def info(self) -> dict[str, object]:
-        """Runner, why it was chosen, threads, versions, graph and bundle: what to write down beside a result."""
+        """Runner, why it was chosen, threads, versions, graph and bundle: what to write down beside a result.
+
+        `seconds` is what opening took, by stage: read (and verify), open (load the graph), and what the runner did
+        beside that, such as deriving a form of the graph for this CPU.
+        """
         return dict(self._info)
 
     @property
@@ -249,6 +261,13 @@ def load(
     ...     print(network.infer_images(visible=frame, infrared=heat).label)
     """
     return Session(bundle, device=device, threads=threads, optimise=optimise, graph=graph)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[stage] = time.perf_counter() - started
 
 
 def _check_graph(graph: GraphSpec, runner: Runner) -> tuple[int, ...]:

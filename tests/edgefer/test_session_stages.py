@@ -1,0 +1,44 @@
+"""What opening a session took, stage by stage, and a runner that records its kernels' times."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgefer.bundle.container import Bundle
+from edgefer.runtime import runners
+from edgefer.runtime.onnxruntime_runner import OPTIMISED, PROFILE, OnnxRuntimeRunner
+from edgefer.runtime.runners import Runner, RunnerEntry, RunnerRequest, open_runner
+from edgefer.runtime.session import Session
+
+pytest.importorskip("onnxruntime")
+
+
+def test_stages_are_parts_of_the_whole(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opens(request: RunnerRequest) -> Runner:
+        request.seconds["form"] = 0.75
+        return OnnxRuntimeRunner(request.bundle.onnx(request.graph))
+
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
+    monkeypatch.setattr(runners, "RUNNERS", (RunnerEntry("fake", "cpu", lambda: None, opens),))
+    assert Session(tiny_bundle).info["seconds"] == {"read": 1.0, "open": 0.25, "form": 0.75}
+
+
+def test_a_profile_and_the_graph_that_ran_are_left_in_the_folder(
+    tiny_bundle: Bundle, tiny_inputs: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    request = RunnerRequest(tiny_bundle, tiny_bundle.graph(), 1, True, profile=tmp_path)
+    opened = open_runner("cpu", request)
+    if not isinstance(opened.runner, OnnxRuntimeRunner):
+        pytest.skip(f"the CPU is served by {opened.name} here")
+    opened.runner.run(tiny_inputs())
+    written = Path(opened.runner.session.end_profiling())
+    assert written.parent == tmp_path
+    assert written.name.startswith(PROFILE)
+    assert (tmp_path / OPTIMISED).stat().st_size > 100
