@@ -20,6 +20,7 @@ import msgspec
 from edgefer.engine.driver import CudaDriver, cuda_driver
 from edgefer.engine.flavours import FLAVOURS, RTX_NOTE, FlavourName, install_hint
 from edgefer.engine.known_bad import KnownBad, known_bad
+from edgefer.kernel_files import memory
 from edgefer.needs import PACKAGES, TENSORRT, Need, needs
 from edgefer.tegra import RELEASE_FILE, Tegra, tegra
 from edgefer.version import __version__
@@ -79,7 +80,7 @@ def examine(
     """
     driver = cuda_driver() if driver is None else driver
     flavours = tuple(_flavour(name, import_timeout) for name in FLAVOURS)
-    packages = tuple(_package(name) for name in PACKAGES)
+    packages = tuple(look_up(name) for name in PACKAGES)
     installed = {package.name: package.installed for package in packages}
     installed[TENSORRT] = any(each.imports for each in flavours)
     return Environment(
@@ -88,9 +89,9 @@ def examine(
         executable=sys.executable,
         system=f"{platform.system()} {platform.release()}",
         machine=platform.machine(),
-        cpus=_cpus(),
-        memory_bytes=_memory("MemTotal"),
-        memory_available_bytes=_memory("MemAvailable"),
+        cpus=available_cpus(),
+        memory_bytes=memory("MemTotal"),
+        memory_available_bytes=memory("MemAvailable"),
         tegra=tegra(tegra_release),
         driver=driver,
         tensorrt=flavours,
@@ -106,7 +107,7 @@ def _flavour(name: FlavourName, timeout: float) -> TensorRt:
     note = RTX_NOTE if name == "tensorrt_rtx" else ""
     version, problem = _imported(name, timeout)
     if version is None:
-        version = _version((name,))
+        version = installed_version((name,))
         return TensorRt(
             name=name, installed=True, imports=False, version=version, problem=problem, note=note, hint=hint
         )
@@ -145,10 +146,13 @@ def _signal(number: int) -> str:
         return f"signal {number}"
 
 
-def _package(name: str) -> Package:
+def look_up(name: str) -> Package:
+    """One package of `needs.PACKAGES` by pip's name, found by its metadata, without importing it."""
     package = PACKAGES[name]
     installed = _importable(package.module)
-    return Package(name=name, installed=installed, version=_version((name, *package.others)) if installed else None)
+    return Package(
+        name=name, installed=installed, version=installed_version((name, *package.others)) if installed else None
+    )
 
 
 def _importable(module: str) -> bool:
@@ -158,7 +162,8 @@ def _importable(module: str) -> bool:
         return sys.modules.get(module) is not None
 
 
-def _version(distributions: tuple[str, ...]) -> str | None:
+def installed_version(distributions: tuple[str, ...]) -> str | None:
+    """The version of the first of `distributions` that is installed; None where none is."""
     for each in distributions:
         try:
             return metadata.version(each)
@@ -167,20 +172,8 @@ def _version(distributions: tuple[str, ...]) -> str | None:
     return None
 
 
-def _cpus() -> int:
-    # A container is often given fewer than the machine has.
+def available_cpus() -> int:
+    """The CPUs that this process may run on: a container is often given fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _memory(field: str) -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        name, _, value = line.partition(":")
-        if name == field:
-            return int(value.split()[0]) * 1024
-    return None

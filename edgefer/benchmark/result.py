@@ -190,8 +190,9 @@ class Temperature(_Struct, frozen=True, kw_only=True):
 class Moment(_Struct, frozen=True, kw_only=True):
     """The state of the machine at one moment, `at` seconds since the start of the benchmark.
 
-    `load` is the share of all CPUs used by other processes (None: not known); `throttle` names the reasons that the
-    hardware gives for running slower than it could.
+    `load` is the share of all CPUs used by other processes since the last moment (None: not known), `stolen` the share
+    that a hypervisor gave to other guests; `throttle` names the reasons that the hardware gives for running slower than
+    it could.
     """
 
     at: float
@@ -199,8 +200,10 @@ class Moment(_Struct, frozen=True, kw_only=True):
     temperatures: tuple[Temperature, ...] = ()
     throttle: tuple[str, ...] = ()
     load: float | None = None
+    stolen: float | None = None
     load_average: float | None = None
     memory_available: int | None = None
+    swap_used: int | None = None
 
 
 class Machine(_Struct, frozen=True, kw_only=True):
