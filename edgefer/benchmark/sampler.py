@@ -100,7 +100,7 @@ class Sampler(Generic[Reading]):
         try:
             value = self._read(before)
         except Exception as error:  # whatever a sensor does, the run that it is beside goes on
-            self.problem = f"reading failed {before:.1f} s into the run: {error or type(error).__name__}"
+            self.problem = f"reading failed {before:.1f} s into the run: {str(error) or type(error).__name__}"
             return
         after = self._now()
         self._spent += after - before

@@ -1,4 +1,5 @@
-"""A tiny valid bundle, made with onnx.helper: two cameras, a convolution, a Gemm, five labels, golden inputs."""
+"""What tests share: a tiny valid bundle made with onnx.helper (two cameras, a convolution, a Gemm, five labels, golden
+inputs), a folder that stands for "/", and a stand-in for NVML."""
 
 from __future__ import annotations
 
@@ -243,3 +244,77 @@ def tiny_logits() -> Callable[..., Any]:
 def plain_bundle() -> Bundle:
     """A bundle whose graph is not ONNX: for tests of the file alone, which need neither onnx nor onnxruntime."""
     return make_tiny_bundle(TinyNetwork(), onnx=bytes(range(256)) * 4)
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Callable[[Mapping[str, object]], Path]:
+    """`plant(files)`: a folder that stands for "/", with these contents by path; a second call adds or overwrites.
+
+    Such trees are synthetic: written from the documentation that each test module names, not copied from machines.
+    """
+
+    def write(files: Mapping[str, object]) -> Path:
+        for name, content in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{content}\n")
+        return tmp_path
+
+    return write
+
+
+class FakeNvml:
+    """The module pynvml as NVIDIA's NVML reference describes it. Answers by function name; an exception is raised, a
+    list is answered one by one, what is missing is not supported."""
+
+    class NVMLError(Exception):
+        """The base of the binding's errors."""
+
+    NVML_CLOCK_SM = 1
+    NVML_CLOCK_MEM = 2
+    NVML_TEMPERATURE_GPU = 0
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.users = 0
+        self.opened: list[object] = []
+
+    def nvmlInit(self) -> None:  # noqa: N802 - NVML's names
+        if "nvmlInit" in self.answers:
+            raise self.NVMLError(self.answers["nvmlInit"])
+        self.users += 1
+
+    def nvmlShutdown(self) -> None:  # noqa: N802
+        self.users -= 1
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> object:  # noqa: N802
+        if index >= self.answers.get("gpus", 1):
+            raise self.NVMLError("Invalid Argument")
+        self.opened.append(index)
+        return "handle"
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> object:  # noqa: N802
+        self.opened.append(uuid)
+        return "handle"
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("nvml"):
+            raise AttributeError(name)
+
+        def function(*arguments: object) -> Any:
+            if name not in self.answers:
+                raise self.NVMLError("Not Supported")
+            answer = self.answers[name]
+            if isinstance(answer, list):
+                answer = answer.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer(*arguments[1:]) if callable(answer) else answer
+
+        return function
+
+
+@pytest.fixture
+def fake_nvml() -> type[FakeNvml]:
+    """`fake_nvml(nvmlDeviceGetPowerUsage=5000, ...)`: a module to open in place of pynvml."""
+    return FakeNvml

@@ -14,7 +14,7 @@ from pathlib import Path
 from edgefer.benchmark.result import Clock
 from edgefer.kernel_files import entries, integer, text
 
-_QUERY = re.compile(r"NV Power Mode:\s*(?P<name>\S+)\s*(?:\n\s*(?P<number>\d+))?")
+_QUERY = re.compile(r"NV Power Mode:\s*(?P<name>\S+)(?:\s+(?P<number>\d+)\b)?")
 _STATUS = re.compile(r"pmode:\s*(?P<number>\d+)")
 _MODEL = re.compile(r"<\s*POWER_MODEL\s+ID=(?P<number>\d+)\s+NAME=(?P<name>\S+?)\s*>")
 _DEFAULT = re.compile(r"<\s*PM_CONFIG\s+DEFAULT=(?P<number>\d+)\s*>")
