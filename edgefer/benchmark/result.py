@@ -149,11 +149,17 @@ class Stage(_Struct, frozen=True, kw_only=True):
 
 
 class ColdStart(_Struct, frozen=True, kw_only=True):
-    """From a new process to the first answer. `total` is measured from outside and includes the interpreter's start."""
+    """From a new process to the first answer. `total` is measured from outside and includes the interpreter's start.
+
+    Where something is cached between starts, `total` and `stages` are with the cache filled, `empty_total` and
+    `empty_stages` with an empty one, as on the very first start; otherwise these are None and empty.
+    """
 
     repeats: int
     total: float
     stages: tuple[Stage, ...]
+    empty_total: float | None = None
+    empty_stages: tuple[Stage, ...] = ()
     note: str = ""
 
 

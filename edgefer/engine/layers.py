@@ -186,14 +186,19 @@ def _tensor(match: re.Match[str]) -> LayerTensor:
     rest = match["rest"]
     datatype, layout, both = _DATATYPE.search(rest), _FORMAT.search(rest), _BOTH.search(rest)
     if both is not None:
-        dtype, form = _type_in(both["value"]), both["value"].strip()
+        dtype, form = element_type(both["value"]), both["value"].strip()
     else:
         dtype = _TYPES.get(datatype["value"], datatype["value"]) if datatype else _UNKNOWN
         form = layout["value"].strip() if layout else ""
     return LayerTensor(name=match["name"], dtype=dtype, format=form, shape=_shape(match["shape"]))
 
 
-def _type_in(words: str) -> str:
+def element_type(words: str) -> str:
+    """The element type that TensorRT's wording names, as in "int8"; "unknown" where it names none.
+
+    >>> element_type("Row major linear FP32")
+    'fp32'
+    """
     return next((_TYPES[word] for word in words.split() if word in _TYPES), _UNKNOWN)
 
 

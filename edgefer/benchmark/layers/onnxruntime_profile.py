@@ -1,8 +1,8 @@
 """Kernel by kernel through onnxruntime's own profiler, of the very graph that a session runs.
 
-onnxruntime fuses, splits and lays out anew when it loads a graph: what its profile names are nodes of the optimised graph,
-which it writes beside the profile. That graph tells the block of a node that fusion or inlining left without a name.
-Shapes, types and sizes are those of the tensors that were really there.
+onnxruntime fuses, splits and lays out anew when it loads a graph: what its profile names are nodes of the optimised
+graph, which it writes beside the profile. That graph tells the block of a node that fusion or inlining left without a
+name. Shapes, types and sizes are of the tensors that were really there, padded channels included.
 """
 
 from __future__ import annotations
