@@ -33,7 +33,8 @@ class Session:
 
     Args:
         bundle: a bundle, or the path of one.
-        device: "auto", "cpu" or "tensorrt".
+        device: "auto", "cpu" or "tensorrt"; or a runner by its name: "openvino", "onnxruntime". The CPU is served by
+            OpenVINO where it is installed and by onnxruntime otherwise, and always where `optimise` is False.
         threads: how many threads one inference may use on the CPU; None leaves it to the runner.
         optimise: False evaluates the graph literally, node by node, for comparisons that must not depend on the CPU.
         graph: the role of the graph to run where the bundle has several; None is the first.
@@ -76,12 +77,17 @@ class Session:
             if spec.image is not None and spec.role in ("visible", "infrared")
         }
         self._names_of_roles = {str(spec.role): spec.name for spec in self._graph.inputs}
-        self._info = {**_info(opened_bundle, self._graph, opened, threads, optimise), "seconds": seconds}
+        self._info = {
+            **_info(opened_bundle, self._graph, opened, threads, optimise),
+            "settings": request.settings,
+            "seconds": seconds,
+        }
 
     @property
     def info(self) -> dict[str, object]:
         """Runner, why it was chosen, threads, versions, graph and bundle: what to write down beside a result.
 
+        `settings` is what the runner was set to beyond that, such as the precision that OpenVINO computes in.
         `seconds` is what opening took, by stage: read (and verify), open (load the graph), and what the runner did
         beside that, such as deriving a form of the graph for this CPU.
         """
