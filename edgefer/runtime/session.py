@@ -103,6 +103,11 @@ class Session:
         """The graph that this session runs."""
         return self._graph
 
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """The batch sizes that `run` takes, largest first."""
+        return self._batches
+
     def infer(self, **tensors: npt.NDArray[np.float32] | None) -> Estimate:
         """The answer for one example.
 
