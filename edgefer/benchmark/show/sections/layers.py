@@ -1,0 +1,130 @@
+"""Where the time goes, by block of the network and by layer, and what the machine could do at most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgefer.benchmark.result import Layers, LayerTime, Result, Roofline
+from edgefer.benchmark.show.absent import why
+from edgefer.benchmark.show.quantity import Scale, giga, percent, sizes, times
+from edgefer.benchmark.show.table import Section, Table, columns
+from edgefer.page.text import count
+
+TOP = 12
+
+_SOURCES = {
+    "tensorrt-profiler": "TensorRT's profiler",
+    "onnxruntime-profiler": "onnxruntime's profiler",
+    "openvino-profiler": "OpenVINO's profiler",
+    "compile-report": "the report of the compiler, which knows no times",
+}
+
+
+def layers(result: Result) -> Section:
+    """Blocks, the longest layers, all layers, and the roofline where there is one."""
+    title = "Layer by layer"
+    found = result.layers
+    if found is None:
+        return Section("layers", title, absent=why(result, "layers"))
+    scale = times([block.seconds for block in found.blocks] or [layer.seconds for layer in found.layers])
+    top = longest(found)
+    tables = [_blocks(found, scale)] if found.blocks else []
+    if top:
+        tables.append(_table(top, scale, f"The {len(top)} longest layers" if len(top) > 1 else "The longest layer"))
+    if found.roofline is not None:
+        tables.append(_roofline(found.roofline, result))
+    if len(found.layers) > len(top):
+        tables.append(_table(found.layers, scale, f"All {count(len(found.layers))} layers", detail=True))
+    timed = any(layer.seconds is not None for layer in found.layers)
+    coverage = "" if found.coverage is None else f" INT8 covers {percent(found.coverage)} of what could run in it."
+    return Section(
+        "layers",
+        title,
+        lead=f"From {_SOURCES[found.source]}. Reformats and casts take {percent(found.reformats)} of the "
+        f"{'time' if timed else 'layers'}.{coverage}",
+        tables=tuple(tables),
+        notes=tuple(note for note in (found.note, _method(found.roofline)) if note),
+    )
+
+
+def longest(found: Layers, most: int = TOP) -> tuple[LayerTime, ...]:
+    """The layers that take longest, longest first; none where no times are known."""
+    timed = [layer for layer in found.layers if layer.seconds is not None]
+    return tuple(sorted(timed, key=lambda layer: -(layer.seconds or 0.0))[:most])
+
+
+def _blocks(found: Layers, scale: Scale) -> Table:
+    work, moved = _work([block.operations for block in found.blocks]), sizes([])
+    return Table(
+        columns(("block", "name"), "layers", (f"time ({scale.unit})", "key"), "share", "work (GOP)", "traffic (MB)"),
+        tuple(
+            (
+                block.block,
+                count(block.layers),
+                scale(block.seconds),
+                percent(block.share),
+                work(block.operations),
+                moved(block.traffic),
+            )
+            for block in found.blocks
+        ),
+        title="By block of the network",
+    )
+
+
+def _table(found: Sequence[LayerTime], scale: Scale, title: str, detail: bool = False) -> Table:
+    fine = scale.finer([layer.seconds for layer in found])
+    fine = Scale(fine.unit, fine.unit_size, min(fine.decimals, scale.decimals + 2))
+    work, moved = _work([layer.operations for layer in found]), sizes([])
+    return Table(
+        columns(
+            ("layer", "mono"),
+            ("kind", "text"),
+            ("precision", "text"),
+            (f"time ({scale.unit})", "key"),
+            "share",
+            "work (GOP)",
+            "traffic (MB)",
+        ),
+        tuple(
+            (
+                layer.name,
+                f"{layer.kind} (reformat)" if layer.reformat else layer.kind,
+                layer.precision.upper(),
+                fine(layer.seconds),
+                percent(layer.share),
+                work(layer.operations),
+                moved(layer.traffic),
+            )
+            for layer in found
+        ),
+        title=title,
+        detail=detail,
+    )
+
+
+def _work(values: Sequence[float | None]) -> Scale:
+    scale = giga(values, "GOP")
+    return Scale(scale.unit, scale.unit_size, min(scale.decimals, 3))
+
+
+def _roofline(roofline: Roofline, result: Result) -> Table:
+    measured = next((loop.latency.p50 for loop in result.closed), None)
+    time = times([roofline.floor])
+    rows = [("memory, measured", giga([roofline.bandwidth], "GB/s").with_unit(roofline.bandwidth))]
+    rows += [
+        (f"{precision.upper()}, measured", giga([rate], "GOP/s").with_unit(rate))
+        for precision, rate in roofline.rates.items()
+    ]
+    rows += [
+        ("work of one run", giga([roofline.operations], "GOP").with_unit(roofline.operations)),
+        ("traffic of one run", sizes([]).with_unit(roofline.traffic)),
+        ("shortest time these allow", f"{time.with_unit(roofline.floor)}, bound by {roofline.bound}"),
+    ]
+    if measured is not None:
+        rows.append(("share of the measured median", percent(roofline.floor / measured)))
+    return Table(columns(("against what the machine can do", "name"), ""), tuple(rows), title="Roofline")
+
+
+def _method(roofline: Roofline | None) -> str:
+    return "" if roofline is None else f"How the machine's bounds were measured: {roofline.method}."
