@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from edgefer.kernel_files import text
 
-# Below this many ticks (0.1 s on two CPUs) a share is mostly rounding.
-_FEWEST_TICKS = 20
+# Below this many ticks (0.2 s on two CPUs) a share is mostly rounding.
+_FEWEST_TICKS = 40
 
 
 class Ticks(NamedTuple):
