@@ -65,9 +65,10 @@ _READ = ("option", "labels", "band", "weights")
 
 def run(arguments: argparse.Namespace) -> Outcome:
     output = Path(arguments.output).expanduser()
-    from edgefer_export.spec_fields import check_output, convert
+    from edgefer.outputs import check_output
 
     check_output("--output", output)
+    from edgefer_export.spec_fields import convert
     from edgefer_export.train import TrainSpec, train
 
     given = vars(arguments)
