@@ -62,7 +62,7 @@ def test_nothing_is_said_about_a_steady_machine() -> None:
         ({"temperatures": (Temperature(name="gpu", celsius=91),)}, "gpu reached 91", "cooling"),
         ({"throttle": ("GPU: software power cap",)}, "(GPU: software power cap, at 1 of 2 moments)", "power"),
         ({"load": 0.34}, "used up to 34%", "--against"),
-        ({"stolen": 0.05}, "5.0% of this machine's CPU time", "--against"),
+        ({"stolen": 0.05}, "2.5% of this machine's CPU time", "--against"),
         ({"swap_used": 100 << 20}, "100 MiB of swap", "swapoff"),
         ({"memory_available": 100 << 20}, "Only 100 MiB of memory", "stop"),
     ],
@@ -111,3 +111,8 @@ def test_a_jetson_is_told_its_own_commands() -> None:
     said = warnings(jetson, (state(0), state(1, clocks=(Clock(name="gpu", hertz=5e8),))))
     assert len(said) == 1
     assert "sudo jetson_clocks" in said[0]
+
+
+def test_one_stolen_tick_among_many_moments_is_no_finding() -> None:
+    moments = [state(each / 10) for each in range(20)]
+    assert warnings(STEADY, (*moments, state(2.0, stolen=0.04))) == ()
