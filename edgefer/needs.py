@@ -20,6 +20,7 @@ class Package(NamedTuple):
 PACKAGES: dict[str, Package] = {
     "numpy": Package("numpy"),
     "onnxruntime": Package("onnxruntime", "cpu", ("onnxruntime-gpu",)),
+    "openvino": Package("openvino", "openvino"),
     "opencv-python": Package(
         "cv2", "vision", ("opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
     ),
@@ -44,6 +45,9 @@ _EXPORT = (
     "matplotlib",
     "jinja2",
 )
+
+# What can take a package's place in a verb that only runs bundles: all of these together.
+_INSTEAD = {"onnxruntime": ("openvino", "onnx")}
 
 # What is done, the packages it needs, and the extras that bring those.
 _VERBS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
@@ -71,7 +75,13 @@ def needs(installed: Mapping[str, bool], tensorrt_hint: Callable[[], str]) -> tu
     """For each verb what is missing. `installed` says for each of `PACKAGES` and `TENSORRT` whether it is there."""
     found = []
     for verb, packages, extras in _VERBS:
-        missing = tuple(package for package in packages if not installed[package])
+        # Where the extra `cpu` would do, the graph is only to be run.
+        instead = _INSTEAD if "cpu" in extras else {}
+        missing = tuple(
+            package
+            for package in packages
+            if not installed[package] and not (package in instead and all(map(installed.__getitem__, instead[package])))
+        )
         hints = []
         if any(package != TENSORRT for package in missing):
             hints.append(f"pip install 'edgefer[{','.join(extras)}]'")

@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from edgefer.bundle.container import Bundle
 from edgefer.bundle.manifest import GraphSpec
-from edgefer.errors import EnvironmentMismatch, UsageError
+from edgefer.errors import BundleError, EnvironmentMismatch, UsageError
+from edgefer.runtime import openvino_library
 from edgefer.runtime.onnxruntime_runner import OnnxRuntimeRunner
+from edgefer.runtime.openvino_runner import OpenVinoRunner
 
 Feeds = Mapping[str, npt.NDArray[Any]]
 
@@ -44,7 +46,8 @@ class RunnerRequest:
     """What a runner is to execute, and how.
 
     `profile` is an empty folder for the runner to record the time of every layer in; None, and nothing is recorded.
-    What the opening does beside loading the graph goes into `seconds`, by stage ("form": deriving the CPU's own form).
+    What the opening does beside loading the graph goes into `seconds`, by stage ("form": deriving the CPU's own form);
+    what the runner was set to beyond the request goes into `settings`.
     """
 
     bundle: Bundle
@@ -53,16 +56,19 @@ class RunnerRequest:
     optimise: bool
     profile: Path | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class RunnerEntry:
-    """One kind of runner: the device it serves, why it cannot be had here (None: it can), and how it is opened."""
+    """One kind of runner: the device it serves, why it cannot be had here (None: it can), how it is opened, and why it
+    cannot do what a request asks for (None: it can)."""
 
     name: str
     device: str
     unavailable: Callable[[], str | None]
     open: Callable[[RunnerRequest], Runner]
+    unfit: Callable[[RunnerRequest], str | None] = lambda request: None
 
 
 @dataclass(frozen=True)
@@ -76,8 +82,8 @@ class Opened:
 
 def _tensorrt_unavailable() -> str | None:
     return (
-        "sessions of this version of edgefer run on the CPU through onnxruntime only; it compiles engines, and a "
-        "later version will run them"
+        "sessions of this version of edgefer run on the CPU only; it compiles engines, and a later version will run "
+        "them"
     )
 
 
@@ -97,36 +103,66 @@ def _open_onnxruntime(request: RunnerRequest) -> Runner:
     )
 
 
-# In the order in which "auto" tries them.
+def _open_openvino(request: RunnerRequest) -> Runner:
+    runner = OpenVinoRunner(
+        request.bundle.onnx(request.graph), threads=request.threads, profile=request.profile is not None
+    )
+    unread = sorted({spec.name for spec in request.graph.inputs} - runner.inputs.keys())
+    if unread:
+        raise BundleError(
+            f"OpenVINO does not take the input {', '.join(unread)}: it drops those that the graph does not read",
+            hint="use device='onnxruntime'",
+        )
+    request.settings.update(runner.settings)
+    return runner
+
+
+def _openvino_unfit(request: RunnerRequest) -> str | None:
+    return None if request.optimise else "it cannot evaluate a graph literally, node by node"
+
+
+# In the order in which "auto" tries them, and "cpu" those that serve it.
 RUNNERS: tuple[RunnerEntry, ...] = (
     RunnerEntry("tensorrt", "tensorrt", _tensorrt_unavailable, _open_tensorrt),
+    RunnerEntry("openvino", "cpu", openvino_library.unavailable, _open_openvino, _openvino_unfit),
     RunnerEntry("onnxruntime", "cpu", lambda: None, _open_onnxruntime),
 )
 
 
 def devices() -> tuple[str, ...]:
-    """What may be asked for."""
-    return ("auto", *(entry.device for entry in RUNNERS))
+    """What may be asked for: a device, or a runner by its name."""
+    return tuple(dict.fromkeys(("auto", *(entry.device for entry in RUNNERS), *(entry.name for entry in RUNNERS))))
 
 
 def open_runner(device: str, request: RunnerRequest) -> Opened:
-    """The runner for a device.
+    """The runner for a device, or the one of that name.
+
+    Where several serve the device, one that cannot be had here, cannot do what is asked or refuses the graph is passed
+    over; the reason is kept.
 
     Raises:
-        UsageError: `device` is none of `devices()`.
+        UsageError: `device` is none of `devices()`, or the runner of that name cannot do what is asked.
         EnvironmentMismatch: that device cannot be had here, or what its runner needs is not installed.
         BundleError: the graph cannot be loaded.
     """
     if device not in devices():
         raise UsageError(f"the device is {device!r}, expected one of {', '.join(devices())}")
+    candidates = [entry for entry in RUNNERS if device in ("auto", entry.device, entry.name)]
     passed_over: list[str] = []
-    for entry in RUNNERS:
-        if device not in ("auto", entry.device):
-            continue
+    for entry in candidates:
         reason = entry.unavailable()
+        if reason is None and (reason := entry.unfit(request)) is not None and device == entry.name:
+            raise UsageError(f"{entry.name} cannot run this: {reason}", hint="use device='auto' or device='cpu'")
         if reason is None:
-            why = "asked for" if device != "auto" else "; ".join((*passed_over, f"auto took {entry.device}"))
-            return Opened(entry.open(request), entry.name, why)
+            try:
+                runner = entry.open(request)
+            except (BundleError, EnvironmentMismatch) as error:
+                if entry is candidates[-1]:
+                    raise
+                reason = error.message
+            else:
+                took = f"auto took {entry.device}" if device == "auto" else "asked for"
+                return Opened(runner, entry.name, "; ".join((*passed_over, took)))
         passed_over.append(f"no {entry.name}: {reason}")
     raise EnvironmentMismatch(
         f"device '{device}' is not available: {'; '.join(passed_over)}", hint="use device='auto' or device='cpu'"

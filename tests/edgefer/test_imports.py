@@ -14,7 +14,10 @@ import pytest
 
 import edgefer
 
-HEAVY = ("torch", "onnx", "cv2", "onnxruntime", "matplotlib", "rich", "tensorrt", "tensorrt_rtx", "pycuda", "cuda")
+HEAVY = (
+    *("torch", "onnx", "cv2", "onnxruntime", "openvino", "matplotlib", "rich"),
+    *("tensorrt", "tensorrt_rtx", "pycuda", "cuda"),
+)
 
 
 def modules_after(code: str) -> set[str]:

@@ -241,7 +241,7 @@ def test_logits_that_are_not_finite_are_an_error(session: Session, tiny_inputs: 
 def test_closing(tiny_bundle_path: Path, tiny_inputs: Factory) -> None:
     with edgefer.load(tiny_bundle_path) as session:
         session.infer(**tiny_inputs())
-        assert "onnxruntime" in repr(session)
+        assert str(session.info["runner"]) in repr(session)
     assert "closed" in repr(session)
     session.close()
     for use in (
@@ -274,17 +274,18 @@ def test_closing_while_threads_answer(tiny_bundle: Bundle, tiny_inputs: Factory)
 def test_info_says_what_answered(tiny_bundle_path: Path, tiny_bundle: Bundle) -> None:
     import onnxruntime
 
-    info = edgefer.load(tiny_bundle_path).info
+    info = edgefer.load(tiny_bundle_path, device="onnxruntime").info
     assert info["runner"] == "onnxruntime"
-    assert "auto took cpu" in str(info["why"])
+    assert "asked for" in str(info["why"])
     assert info["versions"] == {
         "edgefer": edgefer.__version__,
         "numpy": np.__version__,
         "onnxruntime": onnxruntime.__version__,
     }
+    assert "auto took cpu" in str(edgefer.load(tiny_bundle_path).info["why"])
     assert info["digest"] == tiny_bundle.digest
     assert info["bundle"] == str(tiny_bundle_path)
-    assert Session(tiny_bundle, device="cpu").info["why"] == "asked for"
+    assert "asked for" in str(Session(tiny_bundle, device="cpu").info["why"])
     assert msgspec.json.decode(msgspec.json.encode(info)) == info
 
 
@@ -340,6 +341,7 @@ def test_missing_packages_are_named(tiny_bundle: Bundle, session: Session, monke
     with pytest.raises(EnvironmentMismatch, match="OpenCV") as caught:
         session.infer_images(visible=np.zeros((9, 9, 3), np.uint8), infrared=np.zeros((9, 9), np.uint8))
     assert "edgefer[vision]" in caught.value.hint
+    monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(EnvironmentMismatch, match="onnxruntime") as caught:
         Session(tiny_bundle)
@@ -381,7 +383,7 @@ def test_half_precision_leaves_one_optimisation_out(tiny_bundle: Bundle, monkeyp
     monkeypatch.setattr(runners, "OnnxRuntimeRunner", spy)
     members = {name: tiny_bundle.member(name) for name in tiny_bundle.members}
     for precision in ("int8", "int8+fp16"):
-        Session(Bundle.from_members(replace(tiny_bundle.manifest, precision=precision), members))
+        Session(Bundle.from_members(replace(tiny_bundle.manifest, precision=precision), members), device="onnxruntime")
     assert seen == [(), ("WeightBiasQuantization",)]
 
 

@@ -145,6 +145,7 @@ def test_what_this_machine_lacks_is_not_the_bundles_fault(
         verify_bundle(tiny_bundle_path, device="tensorrt")
     with pytest.raises(UsageError):
         verify_bundle(tiny_bundle_path, device="abacus")
+    monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(EnvironmentMismatch, match="onnxruntime"):
         verify_bundle(tiny_bundle_path)
