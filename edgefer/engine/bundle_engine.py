@@ -117,6 +117,25 @@ def compile_bundle(
     return EngineResult(chosen.name, chosen.version, tuple(engines), tuple(notes), lines)
 
 
+def cached_report(
+    bundle: Bundle, graph: GraphSpec, flavour: str = "auto", cache: EngineCache | None = None
+) -> EngineReport | None:
+    """The report of the graph's engine where the cache holds one; None without one, or without any TensorRT.
+
+    Raises:
+        UsageError: no such flavour.
+        EnvironmentMismatch: the cache cannot be read.
+    """
+    driver = cuda_driver()
+    try:
+        chosen = detect(flavour, driver)
+    except EnvironmentMismatch:
+        return None
+    request = CompileRequest(chosen.name, batches=graph.batches)
+    found = (cache or EngineCache()).find(cache_key(bundle.onnx(graph), request, chosen.version, driver))
+    return None if found is None else found[1]
+
+
 def _engine(
     bundle: Bundle,
     graph: GraphSpec,

@@ -96,6 +96,15 @@ class EngineCache:
         self.directory = (Path(directory) if directory is not None else _default()) / "engines"
         self.max_bytes = max_bytes
 
+    def find(self, key: CacheKey) -> tuple[Path, EngineReport] | None:
+        """The plan's path and its report where a sound entry is kept; None otherwise, and nothing is built.
+
+        Raises:
+            EnvironmentMismatch: the folder cannot be read.
+        """
+        report = self._read(key.digest(), key)
+        return None if report is None else (self._path(key.digest()), report)
+
     def fetch(
         self, key: CacheKey, build: Callable[[], CompiledEngine], reporter: Reporter | None = None
     ) -> tuple[Path, EngineReport, bool]:

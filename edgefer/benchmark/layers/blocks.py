@@ -16,6 +16,7 @@ from dataclasses import dataclass
 _TENSOR = re.compile(r"_output_\d+.*$")
 _FUSED = re.compile(r"^fused ")
 _NOT_A_SCOPE = re.compile(r"^(_inlfunc_|__my|onnx::|node_|\d*$)")
+_COPY = re.compile(r"^Reformatting CopyNode for .*? (?:to|from) ")
 _DEPTH = 2
 
 
@@ -98,8 +99,10 @@ def most_common(parts: Iterable[str], blocks: Mapping[str, str]) -> str | None:
 
 
 def parts_of(name: str) -> tuple[str, ...]:
-    """The layers in TensorRT's name of a fused one: `a + b`, or `{ForeignNode[a...b]}`; its suffixes are cut off."""
-    inner = re.fullmatch(r"\{?ForeignNode\[(.*)\]\}?", name.strip())
+    """The layers in TensorRT's name of a fused one, without its suffixes: `a + b`, `{ForeignNode[a...b]}`, or a
+    reformat for a layer."""
+    name = _COPY.sub("", name.strip())
+    inner = re.fullmatch(r"\{?ForeignNode\[(.*)\]\}?", name)
     text = inner[1].replace("...", " + ") if inner else name
     parts = (re.sub(r"(_myl\d+_\d+| \|\|.*)$", "", part.strip()) for part in text.split(" + "))
     return tuple(part for part in parts if part)

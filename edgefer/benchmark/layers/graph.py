@@ -46,7 +46,8 @@ def nodes_of(model: Any) -> list[Node]:
 
 
 def graph_facts(onnx_bytes: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NodeFacts]:
-    """Facts by node name, of the graph with its functions inlined and every node named as TensorRT's parser sees it.
+    """Facts by node name, of the graph with its functions inlined, as TensorRT's parser sees it; a node without a name
+    goes by its first output.
 
     Args:
         onnx_bytes: a bundle's graph.
@@ -67,7 +68,7 @@ def graph_facts(onnx_bytes: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dic
         if all(tensor is not None for tensor in known):
             inputs = [tensors[name] for name in node.inputs]
             done = operations(kind, inputs, [tensors[name] for name in node.outputs])
-        facts[node.name] = NodeFacts(block, kind, is_product(kind), done)
+        facts[node.name or node.outputs[0]] = NodeFacts(block, kind, is_product(kind), done)
     return facts
 
 

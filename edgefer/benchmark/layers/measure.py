@@ -18,6 +18,7 @@ from edgefer.bundle.container import Bundle
 from edgefer.engine.report import EngineReport
 from edgefer.errors import EnvironmentMismatch
 from edgefer.runtime.onnxruntime_runner import OnnxRuntimeRunner
+from edgefer.runtime.openvino_runner import OpenVinoRunner
 from edgefer.runtime.runners import Opened, RunnerRequest, open_runner
 
 RUNS = 50
@@ -79,9 +80,8 @@ def _profile(
     runner = opened.runner
     if isinstance(runner, OnnxRuntimeRunner):
         return onnxruntime_profile.profile(runner, folder, feeds, runs=runs, seconds=seconds), "onnxruntime"
-    if opened.name == "openvino":
-        compiled = runner.compiled  # type: ignore[attr-defined]
-        return openvino_profile.profile(compiled, feeds, runs=runs, seconds=seconds), "openvino"
+    if isinstance(runner, OpenVinoRunner):
+        return openvino_profile.profile(runner.compiled, feeds, runs=runs, seconds=seconds), "openvino"
     raise EnvironmentMismatch(
         f"the runner '{opened.name}' has no profiler of its layers here",
         hint="--device cpu profiles the same network through onnxruntime or OpenVINO",

@@ -106,11 +106,11 @@ def _blocks(kernels: Sequence[Node], optimised: Sequence[Node] | None) -> list[s
             unnamed[node.kind].append(block)
     found = []
     for kernel in kernels:
-        block = named.get(kernel.name)
-        if block is None:
-            waiting = unnamed[kernel.kind]
-            block = waiting.popleft() if waiting else blocks_of([kernel])[0]
-        found.append(block)
+        waiting = unnamed[kernel.kind]
+        if kernel.name in named:
+            found.append(named[kernel.name])
+        else:
+            found.append(waiting.popleft() if waiting else blocks_of([kernel])[0])
     return found
 
 

@@ -51,7 +51,7 @@ def measure_bounds(threads: int | None, precisions: Sequence[Rate], library: Lib
     count = threads or _cpus()
     cache = last_cache()
     bandwidth, size = copy_bandwidth(count, cache)
-    rates = {precision: _rate(product_of(library, precision, count)) for precision in precisions}
+    rates: dict[str, float] = {precision: _rate(product_of(library, precision, count)) for precision in precisions}
     method = (
         f"bandwidth of copying {size >> 20} MiB (read and written) and rate of a product of order {ORDER} "
         f"in {library}, {count} threads, fastest pass"
