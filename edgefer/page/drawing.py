@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -23,7 +24,9 @@ def styled(draw: Callable[P, str]) -> Callable[P, str]:
     def drawn(*args: P.args, **kwargs: P.kwargs) -> str:
         import matplotlib
 
-        with matplotlib.rc_context(STYLE):
+        with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+            # The page's font draws the text, not the one that matplotlib measures it with.
+            warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
             return draw(*args, **kwargs)
 
     return drawn

@@ -62,8 +62,8 @@ def beside_each_other(results: Sequence[Result]) -> Section:
         (f"p50 ({time.unit})", "key"),
         f"p99 ({time.unit})",
         "bundle (MB)",
-        "peak memory (MB)",
-        f"energy above idle ({energy.unit})",
+        "peak (MB)",
+        f"energy ({energy.unit})",
         ("verdict", "text"),
     )
     common, own = apart([loop.settings for loop in firsts if loop is not None], named=())
@@ -74,7 +74,8 @@ def beside_each_other(results: Sequence[Result]) -> Section:
     return Section(
         "overview",
         "All results",
-        lead=f"Latency is that of each result's first closed loop, all: {common}. {NONE}: not measured.",
+        lead=f"Latency is that of each result's first closed loop, all: {common}. Peak: of the "
+        f"process; energy: of one run above idle; {NONE}: not measured.",
         tables=(Table(header, tuple(rows)),),
         notes=tuple(notes),
     )
@@ -95,11 +96,14 @@ def unlike(results: Sequence[Result]) -> tuple[str, ...]:
 
 
 def carrying(results: Sequence[Result]) -> tuple[str, ...]:
-    """Which results have warnings of their own."""
+    """The warnings of all results, each once with the results that it is of."""
+    carriers: dict[str, list[str]] = {}
+    for name, result in zip(names(results), results, strict=True):
+        for warning in dict.fromkeys(result.conditions.warnings):
+            carriers.setdefault(warning, []).append(name)
     return tuple(
-        f"{name}: {'; '.join(result.conditions.warnings)}"
-        for name, result in zip(names(results), results, strict=True)
-        if result.conditions.warnings
+        f"{'All results' if len(those) == len(results) else ', '.join(those)}: {warning}"
+        for warning, those in carriers.items()
     )
 
 

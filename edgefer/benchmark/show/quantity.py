@@ -49,7 +49,9 @@ def significant(value: float | None, digits: int = 3) -> str:
     if value is None:
         return NONE
     if value and math.isfinite(value) and not 1e-3 <= abs(value) < 1e7:
-        return f"{value:.{digits - 1}e}".replace("e-0", "e-").replace("e+0", "e").replace("-", _MINUS)
+        return (
+            f"{value:.{digits - 1}e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e").replace("-", _MINUS)
+        )
     return number(value, _decimals([value], 1, digits))
 
 

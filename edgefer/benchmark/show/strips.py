@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgefer.benchmark.result import ClosedLoop, OpenLoop, Power, Result
+from edgefer.benchmark.show.layout import paragraph
 from edgefer.benchmark.show.quantity import times
 from edgefer.benchmark.show.screen import Screen
 from edgefer.benchmark.show.series import bins, envelope
@@ -44,7 +45,7 @@ def _closed(title: str, loop: ClosedLoop, screen: Screen, width: int) -> list[st
     heights = [count**0.5 if count else None for count in counts.tolist()]
     scale = times([loop.latency.p50])
     return [
-        screen.safe(f"{title}, over time and how many took how long"),
+        paragraph(f"{title}, over time and how many took how long", screen),
         _strip("median ", found.middle.tolist(), screen),
         _strip("longest", found.high.tolist(), screen),
         _strip("runs   ", heights, screen)
@@ -54,7 +55,7 @@ def _closed(title: str, loop: ClosedLoop, screen: Screen, width: int) -> list[st
 
 def _opened(loop: OpenLoop, screen: Screen, width: int) -> list[str]:
     found = envelope(loop.arrived, loop.latencies, width)
-    return [screen.safe(f"{loop.rate:g} Hz, over time"), _strip("longest", found.high.tolist(), screen)]
+    return [paragraph(f"{loop.rate:g} Hz, over time", screen), _strip("longest", found.high.tolist(), screen)]
 
 
 def _power(power: Power, screen: Screen, width: int) -> list[str]:
@@ -62,7 +63,7 @@ def _power(power: Power, screen: Screen, width: int) -> list[str]:
     lines = []
     for index, rail in enumerate(power.rails):
         found = envelope(at, [sample.watts[index] for sample in power.samples], width)
-        lines += [screen.safe(f"{rail.name}, over time"), _strip("watts  ", found.middle.tolist(), screen)]
+        lines += [paragraph(f"{rail.name}, over time", screen), _strip("watts  ", found.middle.tolist(), screen)]
     return lines
 
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 from edgefer.benchmark.result import ColdStart, Power
 from edgefer.benchmark.show.plots.drawing import SERIES, Drawing, end_labels, label, plain_ticks
-from edgefer.benchmark.show.quantity import Scale, times
+from edgefer.benchmark.show.quantity import times
 from edgefer.benchmark.show.sections.cost import REST
 from edgefer.benchmark.show.series import envelope
 from edgefer.page.drawing import bare, new_axes, styled
 from edgefer.page.svg import COLOURS, inline_svg
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 _SLICES = 400
+_COLUMNS = 4  # of a legend
 
 
 def stages(ident: str, found: ColdStart) -> Drawing | None:
@@ -45,48 +40,33 @@ def _stages(ident: str, found: ColdStart) -> str:
     rest = found.total - sum(stage.seconds for stage in found.stages)
     parts = [(stage.name, stage.seconds) for stage in found.stages] + ([(REST, rest)] if rest > 0 else [])
     scale = times([found.total])
-    figure, axes = new_axes(1.25)
-    whole = sum(value for _, value in parts)
+    lines = -(-len(parts) // _COLUMNS)
+    figure, axes = new_axes(0.95 + 0.2 * lines)
     left = 0.0
     for index, (name, value) in enumerate(parts):
-        colour = "line" if name == REST else SERIES[index % len(SERIES)]
-        axes.barh(
-            [0], [value], left=[left], height=0.5, color=COLOURS[colour], edgecolor=COLOURS["paper"], linewidth=1.5
-        )
+        look = "line" if name == REST else SERIES[index % len(SERIES)]
+        text = f"{label(name, 22)}  {scale.with_unit(value)}"
+        axes.barh([0], [value], left=[left], height=0.7, color=COLOURS[look], label=text)
+        if left:
+            axes.axvline(left, color=COLOURS["paper"], linewidth=1.4)
         left += value
-    _names(axes, parts, scale)
-    axes.set_xlim(0, whole)
-    axes.set_ylim(-0.95, 0.95)
+    axes.set_xlim(0, left)
+    axes.set_ylim(-0.4, 0.4)
     axes.set_yticks([])
     axes.xaxis.set_major_formatter(lambda value, _: f"{value / scale.unit_size:g}")
     axes.set_xlabel(f"{scale.unit} since the process began")
     bare(axes)
-    figure.subplots_adjust(left=0.02, right=0.98, top=1.0, bottom=0.33)
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(-0.005, 1.0),
+        ncols=_COLUMNS,
+        borderaxespad=0.1,
+        handlelength=0.9,
+        fontsize=8.5,
+    )
+    height = figure.get_figheight()
+    figure.subplots_adjust(left=0.012, right=0.985, top=1 - (0.12 + 0.2 * lines) / height, bottom=0.45 / height)
     return inline_svg(figure, ident, "Stages of a cold start")
-
-
-def _names(axes: Axes, parts: Sequence[tuple[str, float]], scale: Scale) -> None:
-    # Above and below the bar in turn: a name may be wider than its stage, but seldom than two neighbours.
-    whole = sum(value for _, value in parts)
-    free = {True: -1.0, False: -1.0}
-    left, above = 0.0, True
-    for name, value in parts:
-        text = f"{label(name, 26)} {scale.with_unit(value)}"
-        width = 0.0078 * len(text) * whole
-        middle = min(max(left + value / 2, width / 2), whole - width / 2)
-        starts = {side: max(middle - width / 2, free[side] + 0.01 * whole) for side in (above, not above)}
-        if starts[above] > middle - width / 2:
-            above = min(starts, key=lambda side: starts[side])
-        start = starts[above]
-        if start + width <= whole * 1.02:
-            axes.text(start + width / 2, 0.56 if above else -0.58, text, ha="center", va="center", fontsize=8.5,
-                      color=COLOURS["ink"])  # fmt: skip
-            axes.plot(
-                [left + value / 2] * 2, [0.25, 0.38] if above else [-0.25, -0.38], color=COLOURS["muted"], linewidth=0.7
-            )
-            free[above] = start + width
-        left += value
-        above = not above
 
 
 @styled

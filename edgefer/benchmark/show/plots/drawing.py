@@ -48,19 +48,19 @@ def label(text: str, longest: int = 36) -> str:
     return f"{clean[:head]}…{clean[len(clean) - (longest - 1 - head) :]}"
 
 
-def plain_ticks(axes: Axes, which: str) -> None:
-    """Numbers on an axis as one writes them; on a logarithmic one at 1, 2 and 5 of each decade, or at 1 of many."""
+def plain_ticks(axes: Axes, which: str, *, decades: bool = False) -> None:
+    """Numbers on an axis as one writes them; on a logarithmic one at 1, 2 and 5 of each decade, or only at its 1."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = sorted(axes.get_xlim() if which == "x" else axes.get_ylim())
     if axis.get_scale() == "log":
-        axis.set_major_locator(LogLocator(base=10, subs=(1.0,) if high / low > 100 else (1.0, 2.0, 5.0)))
+        axis.set_major_locator(LogLocator(base=10, subs=(1.0,) if decades or high / low > 500 else (1.0, 2.0, 5.0)))
         axis.set_minor_locator(NullLocator())
         axis.set_minor_formatter(NullFormatter())
     else:
         axis.set_major_locator(MaxNLocator(nbins=8 if which == "x" else 4, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "\u2212"))
+    axis.set_major_formatter(lambda value, _: f"{value:,g}".replace("-", "\u2212").replace(",", "\u202f"))
 
 
 def spread(places: Sequence[float], least: float) -> list[float]:

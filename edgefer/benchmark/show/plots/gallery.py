@@ -5,7 +5,6 @@ from __future__ import annotations
 from edgefer.benchmark.result import Result
 from edgefer.benchmark.show.plots import cost, forest, latency, layers, open_loop, roofline, throughput, timeline
 from edgefer.benchmark.show.plots.drawing import Drawing
-from edgefer.benchmark.show.sections.layers import longest
 from edgefer.benchmark.show.settings import apart
 
 
@@ -33,7 +32,7 @@ def gallery(ident: str, result: Result) -> dict[str, list[Drawing]]:
         median = next((loop.latency.p50 for loop in result.closed), None)
         drawn["layers"] = [
             layers.blocks(f"{ident}-blocks", result.layers),
-            layers.top(f"{ident}-layers", longest(result.layers)),
+            layers.top(f"{ident}-layers", result.layers),
             roofline.roofline(f"{ident}-roof", result.layers, median),
         ]
     if result.cold_start is not None:

@@ -58,7 +58,7 @@ def _histogram(ident: str, durations: Sequence[float], latency: Latency, wide: b
             xytext=(0, 3), textcoords="offset points", ha=side, fontsize=8.5, color=COLOURS["ink"],
         )  # fmt: skip
     plain_ticks(axes, "x")
-    plain_ticks(axes, "y")
+    plain_ticks(axes, "y", decades=True)
     axes.set_xlabel(f"duration ({scale.unit})")
     axes.set_ylabel("runs")
     axes.grid(axis="y")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from edgefer.benchmark.result import Layers, LayerTime
 from edgefer.benchmark.show.plots.drawing import Drawing, colour_of, label
-from edgefer.benchmark.show.quantity import Scale, number, percent, times
+from edgefer.benchmark.show.quantity import Scale, number, percent
+from edgefer.benchmark.show.sections.layers import longest, scales
 from edgefer.page.drawing import bare, beside, new_axes, styled
 from edgefer.page.svg import COLOURS, inline_svg
 
@@ -33,11 +34,12 @@ def blocks(ident: str, found: Layers) -> Drawing | None:
     return Drawing(caption, _blocks(ident, found, names, timed), note)
 
 
-def top(ident: str, layers: Sequence[LayerTime]) -> Drawing | None:
-    """The longest layers, longest first."""
+def top(ident: str, found: Layers) -> Drawing | None:
+    """The longest layers, longest first; None where no times are known."""
+    layers = longest(found)
     if not layers:
         return None
-    return Drawing("The longest layers", _top(ident, layers))
+    return Drawing("The longest layers", _top(ident, layers, scales(found)[1]))
 
 
 @styled
@@ -50,7 +52,7 @@ def _blocks(ident: str, found: Layers, names: Sequence[str], timed: bool) -> str
     totals = {name: sum(parts.values()) for name, parts in sums.items()}
     whole = sum(_weight(layer, timed) for layer in found.layers) or 1.0
     shares = {block.block: block.share for block in found.blocks if block.share is not None}
-    scale = times(totals.values()) if timed else Scale("", 1, 0)
+    scale = scales(found)[0]
     figure, axes = new_axes(0.27 * len(names) + 0.5)
     keys = sorted(
         {key for parts in sums.values() for key in parts}, key=lambda key: (key == _REFORMAT, key != "int8", key)
@@ -76,9 +78,8 @@ def _blocks(ident: str, found: Layers, names: Sequence[str], timed: bool) -> str
 
 
 @styled
-def _top(ident: str, layers: Sequence[LayerTime]) -> str:
+def _top(ident: str, layers: Sequence[LayerTime], scale: Scale) -> str:
     figure, axes = new_axes(0.25 * len(layers) + 0.5)
-    scale = times([layer.seconds for layer in layers])
     seconds = [layer.seconds or 0.0 for layer in layers]
     rows = list(range(len(layers)))[::-1]
     for key in sorted({_key(layer) for layer in layers}, key=lambda key: (key == _REFORMAT, key != "int8", key)):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgefer.benchmark.result import Layers, LayerTime, Roofline
-from edgefer.benchmark.show.plots.drawing import Drawing, colour_of, plain_ticks
+from edgefer.benchmark.show.plots.drawing import Drawing, colour_of, label, plain_ticks
 from edgefer.benchmark.show.quantity import giga
 from edgefer.page.drawing import bare, new_axes, styled
 from edgefer.page.svg import COLOURS, inline_svg
@@ -66,14 +66,14 @@ def _draw(ident: str, roof: Roofline, layers: Sequence[LayerTime], median: float
         begin = rate / roof.bandwidth
         axes.plot([begin, high_x], [rate / 1e9] * 2, color=COLOURS[colour_of(precision)], linewidth=1.6)
         axes.annotate(
-            f"{precision.upper()}  {giga([rate], 'GOP/s').with_unit(rate)}", (high_x, rate / 1e9), xytext=(-2, 3),
+            f"{_name(precision)}  {giga([rate], 'GOP/s').with_unit(rate)}", (high_x, rate / 1e9), xytext=(-2, 3),
             textcoords="offset points", ha="right", fontsize=8.5, color=COLOURS[colour_of(precision)],
         )  # fmt: skip
     for precision in dict.fromkeys(dot[3] for dot in dots):
         mine = [dot for dot in dots if dot[3] == precision]
         axes.scatter(
             [dot[0] for dot in mine], [dot[1] / 1e9 for dot in mine], s=[10 + 900 * dot[2] for dot in mine],
-            color=COLOURS[colour_of(precision)], alpha=0.55, linewidth=0, label=f"layer, {precision.upper()}",
+            color=COLOURS[colour_of(precision)], alpha=0.55, linewidth=0, label=f"layer, {_name(precision)}",
         )  # fmt: skip
     if median is not None:
         axes.scatter([whole], [roof.operations / median / 1e9], s=150, marker="*", color=COLOURS["ink"], zorder=5,
@@ -95,6 +95,10 @@ def _draw(ident: str, roof: Roofline, layers: Sequence[LayerTime], median: float
     figure.subplots_adjust(left=0.085, right=0.985, top=0.92, bottom=0.13)
     _along_slope(axes, roof.bandwidth, low_x, min(ridges))
     return inline_svg(figure, ident, "Roofline of the machine with the network and its layers")
+
+
+def _name(precision: str) -> str:
+    return label(precision, 12).upper()
 
 
 def _along_slope(axes: Axes, bandwidth: float, low: float, ridge: float) -> None:

@@ -105,7 +105,7 @@ def _latency(axes: Axes, result: Result) -> None:
 
 
 def _panels(result: Result, start: float, end: float) -> list[_Panel]:
-    moments = [moment for moment in result.conditions.moments if start <= moment.at <= end]
+    moments = _within(result.conditions.moments, start, end)
     clocks = dict.fromkeys(clock.name for moment in moments for clock in moment.clocks)
     sensors = dict.fromkeys(each.name for moment in moments for each in moment.temperatures)
     panels = [
@@ -126,6 +126,13 @@ def _panels(result: Result, start: float, end: float) -> list[_Panel]:
         )
     panels.append(_Panel("used by others (% of all CPUs)", [_line("others", moments, _load)]))
     return [_Panel(panel.title, [line for line in panel.lines if line.at]) for panel in panels]
+
+
+def _within(moments: Sequence[Moment], start: float, end: float) -> list[Moment]:
+    """The moments from `start` to `end`, and the ones next to those, to which lines lead out of the picture."""
+    before = [moment for moment in moments if moment.at < start][-1:]
+    after = [moment for moment in moments if moment.at > end][:1]
+    return [*before, *(moment for moment in moments if start <= moment.at <= end), *after]
 
 
 def _line(name: str, moments: Sequence[Moment], value: Callable[[Moment], float | None]) -> _Line:

@@ -97,8 +97,8 @@ def opened(result: Result) -> Section:
 def latency_table(names: Sequence[str], latencies: Sequence[Latency]) -> Table:
     """The figures of several samples below each other in one unit."""
     scale = times([latency.p50 for latency in latencies] + [latency.maximum for latency in latencies])
-    middle = scale.finer([_width(latency) for latency in latencies], digits=2)
-    middle = Scale(scale.unit, scale.unit_size, min(max(middle.decimals, scale.decimals), scale.decimals + 2))
+    fine = scale.finer([_width(latency) for latency in latencies], digits=1)
+    middle = Scale(scale.unit, scale.unit_size, min(max(fine.decimals, scale.decimals + 1), scale.decimals + 2))
     jitter = scale.finer([latency.jitter for latency in latencies])
     confidence = {latency.median.confidence for latency in latencies}
     level = f"{100 * min(confidence):g} % " if len(confidence) == 1 else ""

@@ -26,15 +26,15 @@ def layers(result: Result) -> Section:
     found = result.layers
     if found is None:
         return Section("layers", title, absent=why(result, "layers"))
-    scale = times([block.seconds for block in found.blocks] or [layer.seconds for layer in found.layers])
+    scale, fine = scales(found)
     top = longest(found)
     tables = [_blocks(found, scale)] if found.blocks else []
     if top:
-        tables.append(_table(top, scale, f"The {len(top)} longest layers" if len(top) > 1 else "The longest layer"))
+        tables.append(_table(top, fine, f"The {len(top)} longest layers" if len(top) > 1 else "The longest layer"))
     if found.roofline is not None:
         tables.append(_roofline(found.roofline, result))
     if len(found.layers) > len(top):
-        tables.append(_table(found.layers, scale, f"All {count(len(found.layers))} layers", detail=True))
+        tables.append(_table(found.layers, fine, f"All {count(len(found.layers))} layers", detail=True))
     timed = any(layer.seconds is not None for layer in found.layers)
     coverage = "" if found.coverage is None else f" INT8 covers {percent(found.coverage)} of what could run in it."
     return Section(
@@ -51,6 +51,18 @@ def longest(found: Layers, most: int = TOP) -> tuple[LayerTime, ...]:
     """The layers that take longest, longest first; none where no times are known."""
     timed = [layer for layer in found.layers if layer.seconds is not None]
     return tuple(sorted(timed, key=lambda layer: -(layer.seconds or 0.0))[:most])
+
+
+def scales(found: Layers) -> tuple[Scale, Scale]:
+    """How times of blocks and of layers are written: in the unit of the longest block, the smaller ones finer."""
+    totals: dict[str, float] = {}
+    for layer in found.layers:
+        totals[layer.block] = totals.get(layer.block, 0.0) + (layer.seconds or 0.0)
+    unit = times([max(totals.values(), default=0.0)])
+    blocks, layers = (unit.finer(each) for each in (totals.values(), [layer.seconds for layer in longest(found)]))
+    most = unit.decimals + 1
+    first, second = (Scale(unit.unit, unit.unit_size, min(each.decimals, most)) for each in (blocks, layers))
+    return first, second
 
 
 def _blocks(found: Layers, scale: Scale) -> Table:
@@ -73,8 +85,6 @@ def _blocks(found: Layers, scale: Scale) -> Table:
 
 
 def _table(found: Sequence[LayerTime], scale: Scale, title: str, detail: bool = False) -> Table:
-    fine = scale.finer([layer.seconds for layer in found])
-    fine = Scale(fine.unit, fine.unit_size, min(fine.decimals, scale.decimals + 2))
     work, moved = _work([layer.operations for layer in found]), sizes([])
     return Table(
         columns(
@@ -91,7 +101,7 @@ def _table(found: Sequence[LayerTime], scale: Scale, title: str, detail: bool = 
                 layer.name,
                 f"{layer.kind} (reformat)" if layer.reformat else layer.kind,
                 layer.precision.upper(),
-                fine(layer.seconds),
+                scale(layer.seconds),
                 percent(layer.share),
                 work(layer.operations),
                 moved(layer.traffic),
