@@ -47,7 +47,7 @@ def _onnxruntime(model: bytes, operand: npt.NDArray[Any], threads: int) -> Calla
 
 def _openvino(model: bytes, operand: npt.NDArray[Any], threads: int) -> Callable[[], object]:
     core = _module("openvino", "openvino").Core()
-    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
     request = core.compile_model(core.read_model(model), "CPU", settings).create_infer_request()
     return lambda: request.infer({"a": operand}, share_inputs=True, share_outputs=True)
 

@@ -27,7 +27,7 @@ from edgefer.bundle.manifest import (
     Provenance,
 )
 from edgefer.engine import bundle_engine
-from edgefer.engine.bundle_engine import compile_bundle
+from edgefer.engine.bundle_engine import cached_report, compile_bundle
 from edgefer.engine.cache import EngineCache
 from edgefer.engine.driver import CudaDriver
 from edgefer.engine.known_bad import KnownBad
@@ -77,6 +77,20 @@ def test_the_engine_is_built_once_and_then_found(bundle: Bundle, tmp_path: Path)
     assert first.path.stat().st_size == first.report.plan_bytes
     assert tmp_path in first.path.parents
     assert any("not for a Jetson" in note for note in first.notes)
+
+
+@needs_rtx
+def test_the_report_of_an_engine_is_found_without_building_one(bundle: Bundle, tmp_path: Path) -> None:
+    cache = EngineCache(tmp_path)
+    assert cached_report(bundle, bundle.graph(), "tensorrt_rtx", cache) is None
+    built = compile_bundle(bundle, "tensorrt_rtx", cache=cache)
+    assert cached_report(bundle, bundle.graph(), "tensorrt_rtx", cache) == built.report
+
+
+def test_without_a_tensorrt_there_is_no_report(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("tensorrt", "tensorrt_rtx"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert cached_report(bundle, bundle.graph()) is None
 
 
 @needs_rtx
@@ -178,7 +192,7 @@ def test_a_known_bad_release_is_named_with_its_link(
 COMPILE = """
 import json, sys
 from edgefer.bundle.container import Bundle
-from edgefer.engine.bundle_engine import compile_bundle
+from edgefer.engine.bundle_engine import cached_report, compile_bundle
 from edgefer.errors import EdgeferError
 try:
     result = compile_bundle(Bundle.read(sys.argv[1]), "tensorrt_rtx")

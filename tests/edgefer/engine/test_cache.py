@@ -78,6 +78,15 @@ def test_a_second_fetch_finds_what_the_first_built(tmp_path: Path) -> None:
     assert build.calls == 1
 
 
+def test_looking_builds_nothing(tmp_path: Path) -> None:
+    cache = EngineCache(tmp_path)
+    assert cache.find(KEY) is None
+    path, report, _ = cache.fetch(KEY, Builder())
+    assert cache.find(KEY) == (path, report)
+    path.write_bytes(b"damaged")
+    assert cache.find(KEY) is None
+
+
 @pytest.mark.parametrize(
     "change",
     [
