@@ -73,13 +73,11 @@ def build(flavour: Flavour, onnx: bytes, batches: tuple[int, ...], workspace_byt
     """
     trt = flavour.module
     seconds: dict[str, float] = {}
-    logger = _logger(trt, log)
-    builder = _given(_constructed(trt.Builder, logger, log), "a builder", log)
     with _timed(seconds, "parse"):
-        network = _given(builder.create_network(flavour.network_flags), "a network", log)
-        parser = _given(trt.OnnxParser(network, logger), "a parser", log)
-        if not parser.parse(onnx):
-            raise _refused(parser, log)
+        begun = start(flavour, log)
+        if not begun.parser.parse(onnx):
+            raise _refused(begun.parser, log)
+    builder, network = begun.builder, begun.network
     inputs = tuple(_tensor(network.get_input(index)) for index in range(network.num_inputs))
     outputs = tuple(_tensor(network.get_output(index)) for index in range(network.num_outputs))
     if not outputs:
@@ -107,6 +105,30 @@ def build(flavour: Flavour, onnx: bytes, batches: tuple[int, ...], workspace_byt
         data = bytes(plan)
     dynamic = any(-1 in each.shape for each in inputs)
     return Built(plan=data, inputs=inputs, outputs=outputs, dynamic=dynamic, seconds=seconds)
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A parser with what has to stay alive as long as it does."""
+
+    parser: Any
+    network: Any
+    builder: Any
+    logger: Any
+
+
+def start(flavour: Flavour, log: BuildLog) -> Conversation:
+    """A parser that writes to an empty, strongly typed network.
+
+    Raises:
+        CompileError: TensorRT gave none, for want of a GPU for instance.
+    """
+    trt = flavour.module
+    logger = _logger(trt, log)
+    builder = _given(_constructed(trt.Builder, logger, log), "a builder", log)
+    network = _given(builder.create_network(flavour.network_flags), "a network", log)
+    parser = _given(trt.OnnxParser(network, logger), "a parser", log)
+    return Conversation(parser, network, builder, logger)
 
 
 def profile_shapes(inputs: tuple[TensorReport, ...], batches: tuple[int, ...]) -> list[dict[str, tuple[int, ...]]]:

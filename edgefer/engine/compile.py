@@ -7,13 +7,10 @@ prints reaches the caller's standard output.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,19 +18,16 @@ from pathlib import Path
 
 import msgspec
 
-import edgefer
 from edgefer import errors
-from edgefer.engine import protocol
+from edgefer.engine import child, protocol
 from edgefer.engine.flavours import FlavourName
 from edgefer.engine.protocol import Failure, WorkerRequest
 from edgefer.engine.report import EngineReport
-from edgefer.errors import CompileError, EdgeferError, EnvironmentMismatch, UsageError
-from edgefer.progress import Advance, Reporter, Silent
+from edgefer.errors import CompileError, EdgeferError, UsageError
+from edgefer.progress import Reporter, Silent
 
 WORKER: tuple[str, ...] = (sys.executable, "-m", "edgefer.engine.worker")
 DEFAULT_WORKSPACE_BYTES = 1 << 30
-_TAIL_BYTES = 16_384
-_POLL_SECONDS = 0.2
 _KINDS: dict[str, type[EdgeferError]] = {
     kind.__name__: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, EdgeferError)
 }
@@ -90,7 +84,7 @@ def compile_onnx(
         BundleError: the bytes are not an ONNX model.
     """
     started = time.perf_counter()
-    with _private_folder() as name:
+    with child.private_folder("edgefer-compile-") as name:
         folder = Path(name)
         _ask(folder, onnx, request)
         code = _run([*command, str(folder)], folder, timeout, reporter or Silent(), request.flavour)
@@ -98,13 +92,6 @@ def compile_onnx(
     seconds = {**engine.report.seconds, "total": time.perf_counter() - started}
     report = msgspec.structs.replace(engine.report, seconds=seconds)
     return CompiledEngine(plan=engine.plan, report=report, onnx=engine.onnx)
-
-
-def _private_folder() -> tempfile.TemporaryDirectory[str]:
-    try:
-        return tempfile.TemporaryDirectory(prefix="edgefer-compile-")
-    except OSError as error:
-        raise _no_room(error) from error
 
 
 def _ask(folder: Path, onnx: bytes, request: CompileRequest) -> None:
@@ -119,55 +106,18 @@ def _ask(folder: Path, onnx: bytes, request: CompileRequest) -> None:
         (folder / protocol.GRAPH).write_bytes(onnx)
         (folder / protocol.REQUEST).write_bytes(msgspec.json.encode(asked))
     except OSError as error:
-        raise _no_room(error) from error
+        raise child.no_room(error) from error
 
 
 def _run(command: list[str], folder: Path, timeout: float | None, reporter: Reporter, flavour: str) -> int:
-    """Run the child to its end and return its exit status; it does not outlive this call."""
-    with (folder / protocol.LOG).open("wb") as log, reporter.task(f"compile with {flavour}") as advance:
-        child = subprocess.Popen(
-            command,
-            cwd=folder,  # not the caller's: `-m` puts it on the module path, where any file could shadow a package
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            return _wait(child, timeout, advance)
-        except subprocess.TimeoutExpired as error:
-            _kill(child)
-            raise CompileError(
-                f"compiling took longer than {timeout:g} s and was stopped",
-                hint="give it more time, or a smaller workspace on a board that is swapping",
-                details=_tail(folder),
-            ) from error
-        except BaseException:
-            _kill(child)
-            raise
-
-
-def _wait(child: subprocess.Popen[bytes], timeout: float | None, advance: Advance) -> int:
-    started, told = time.monotonic(), 0
-    while True:
-        elapsed = time.monotonic() - started
-        if timeout is not None and elapsed >= timeout:
-            raise subprocess.TimeoutExpired(child.args, timeout)
-        if int(elapsed) > told:
-            advance(int(elapsed) - told)
-            told = int(elapsed)
-        step = _POLL_SECONDS if timeout is None else min(_POLL_SECONDS, timeout - elapsed)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return child.wait(step)
-
-
-def _kill(child: subprocess.Popen[bytes]) -> None:
-    # The child leads its own group and is not reaped yet, so the number cannot belong to anyone else.
-    if child.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+    try:
+        return child.run(command, folder, task=f"compile with {flavour}", timeout=timeout, reporter=reporter)
+    except subprocess.TimeoutExpired as error:
+        raise CompileError(
+            f"compiling took longer than {timeout:g} s and was stopped",
+            hint="give it more time, or a smaller workspace on a board that is swapping",
+            details=child.tail(folder),
+        ) from error
 
 
 def _answer(folder: Path, code: int) -> CompiledEngine:
@@ -180,11 +130,11 @@ def _answer(folder: Path, code: int) -> CompiledEngine:
         kind = _KINDS.get(told.kind, CompileError)
         raise kind(told.message, hint=told.hint, details=told.details)
     if code < 0:
-        raise _died(-code, _tail(folder))
+        raise child.died(-code, "compiles", child.tail(folder))
     raise CompileError(
         f"the process that compiles ended with status {code} and no result",
         hint="the log below is all that it said",
-        details=_tail(folder),
+        details=child.tail(folder),
     )
 
 
@@ -194,35 +144,3 @@ def _engine(folder: Path, report: Path) -> CompiledEngine:
     if hashlib.sha256(plan).hexdigest() != record.plan_sha256:
         raise CompileError("the plan that came back is not the one reported", hint="try again; check the disk")
     return CompiledEngine(plan=plan, report=record, onnx=(folder / protocol.PARSED).read_bytes())
-
-
-def _died(number: int, tail: str) -> CompileError:
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
-    hint = "TensorRT failed inside; edgefer doctor says whether this release is known for it"
-    if number == signal.SIGKILL:
-        hint = "most often the system ran out of memory: free some, or ask for a smaller workspace"
-    return CompileError(f"the process that compiles was killed by {name}", hint=hint, details=tail)
-
-
-def _tail(folder: Path) -> str:
-    with (folder / protocol.LOG).open("rb") as log:
-        size = log.seek(0, os.SEEK_END)
-        log.seek(max(0, size - _TAIL_BYTES))
-        return log.read().decode(errors="replace")
-
-
-def _environment() -> dict[str, str]:
-    """This process's environment with edgefer itself importable, wherever the child's working folder is."""
-    own = str(Path(edgefer.__file__).parent.parent)
-    given = [str(Path(each).absolute()) for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([own, *given])}
-
-
-def _no_room(error: OSError) -> EnvironmentMismatch:
-    return EnvironmentMismatch(
-        f"cannot write the files for compiling to {tempfile.gettempdir()}: {error}",
-        hint="free some space there, or point TMPDIR at a folder with room for twice the model",
-    )

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     folder = Path(arguments[0])
     try:
         request = msgspec.json.decode((folder / REQUEST).read_bytes(), type=WorkerRequest)
-        _die_with_parent(request.parent)
+        die_with_parent(request.parent)
         report = _compile(folder, request)
     except EdgeferError as error:
         failure = Failure(kind=type(error).__name__, message=error.message, hint=error.hint, details=error.details)
@@ -112,7 +112,7 @@ def _targets(flavour: Flavour) -> tuple[str, ...]:
     return tuple(gpu.compute_capability for gpu in cuda_driver().gpus[:1])
 
 
-def _die_with_parent(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
     """Ask Linux to kill this process when the parent dies, so that no build goes on for nobody."""
     if sys.platform != "linux" or not parent:
         return
