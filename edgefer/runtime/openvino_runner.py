@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy.typing as npt
@@ -42,9 +42,11 @@ class OpenVinoRunner:
     def __init__(self, onnx: bytes, *, threads: int | None = None, profile: bool = False) -> None:
         ov = openvino()
         self._version = str(ov.__version__).partition("-")[0]
-        self._compiled = self._compile(ov, onnx, _properties(threads, profile))
-        self._inputs = {port.any_name: _shape(port.partial_shape) for port in self._compiled.inputs}
-        self._outputs = tuple(port.any_name for port in self._compiled.outputs)
+        model = self._read(ov, onnx)
+        # The compiled model gives a port the names of every tensor that was merged with it.
+        self._inputs = {port.any_name: _shape(port.partial_shape) for port in model.inputs}
+        self._outputs = tuple(port.any_name for port in model.outputs)
+        self._compiled = self._understood(lambda: ov.Core().compile_model(model, "CPU", _properties(threads, profile)))
         self._idle: deque[Any] = deque([self._compiled.create_infer_request()])
 
     @property
@@ -83,7 +85,7 @@ class OpenVinoRunner:
             request = self._compiled.create_infer_request()
         try:
             # The inputs are read where they lie; the outputs are copies, because the request is used again.
-            values = request.infer(feeds, share_inputs=True)
+            values = request.infer([feeds[name] for name in self._inputs], share_inputs=True)
         except Exception as error:
             raise _run_failure(error) from error
         self._idle.append(request)
@@ -93,14 +95,16 @@ class OpenVinoRunner:
         """Requests that nobody uses are given back; the model goes with the last reference."""
         self._idle.clear()
 
-    def _compile(self, ov: Any, onnx: bytes, properties: Mapping[str, object]) -> Any:
+    def _read(self, ov: Any, onnx: bytes) -> Any:
         try:
             inlined = for_parser(bytes(onnx))
         except CompileError as error:
             raise BundleError(error.message, details=error.details, hint=error.hint) from error
+        return self._understood(lambda: ov.Core().read_model(inlined))
+
+    def _understood(self, action: Callable[[], Any]) -> Any:
         try:
-            core = ov.Core()
-            return core.compile_model(core.read_model(inlined), "CPU", dict(properties))
+            return action()
         except Exception as error:
             # OpenVINO raises RuntimeError for whatever is wrong; its subclasses move between versions.
             raise BundleError(
