@@ -367,7 +367,8 @@ class Subject(_Struct, frozen=True, kw_only=True):
 
 class Result(_Struct, frozen=True, kw_only=True):
     """Everything that one `edgefer benchmark` found. Parts that were not asked for, or cannot be had, are None or
-    empty, and `missing` says why."""
+    empty, and `missing` says why. `layers` is timed, as this machine's runner ran them; `compiled` is of the engine
+    that TensorRT made here, which need not have run."""
 
     schema: int = SCHEMA_VERSION
     created: str
@@ -382,5 +383,6 @@ class Result(_Struct, frozen=True, kw_only=True):
     memory: Memory | None = None
     power: Power | None = None
     layers: Layers | None = None
+    compiled: Layers | None = None
     rivals: tuple[Rival, ...] = ()
     missing: dict[str, str] = {}

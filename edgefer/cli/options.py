@@ -25,7 +25,7 @@ def add_layout(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_threads(parser: argparse.ArgumentParser) -> None:
+def add_threads(parser: argparse._ActionsContainer) -> None:
     """`--threads`."""
     parser.add_argument("--threads", metavar="N", type=int, help="threads of one inference; by default, all cores")
 

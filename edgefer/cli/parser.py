@@ -83,9 +83,18 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         UsageError: a verb, a flag or a value is missing or wrong.
         SystemExit: `--help` or `--version` was asked for and has been printed.
     """
-    arguments = build_parser().parse_args(list(words))
+    arguments = build_parser().parse_args(_joined(words))
     arguments.command = ("edgefer", *words)
     return arguments
+
+
+def _joined(words: Sequence[str]) -> list[str]:
+    """The words with the two of a verb such as `benchmark compare` as one, which is how argparse can look it up."""
+    first = next((index for index, word in enumerate(words) if not word.startswith("-")), len(words))
+    pair = " ".join(words[first : first + 2])
+    if any(verb.name == pair for verb in VERBS):
+        return [*words[:first], pair, *words[first + 2 :]]
+    return list(words)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
