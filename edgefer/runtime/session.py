@@ -18,7 +18,7 @@ from edgefer.bundle.manifest import GraphSpec
 from edgefer.errors import BundleError, InputError, UsageError
 from edgefer.runtime.binding import Binder, Bound, checked_tensor
 from edgefer.runtime.estimate import Estimate, softmax
-from edgefer.runtime.preprocess import ColourOrder, Image, Preprocessor
+from edgefer.runtime.preprocess import ColourOrder, Image, Preprocessor, tensors_of
 from edgefer.runtime.runners import Opened, Runner, RunnerRequest, open_runner
 from edgefer.version import __version__
 
@@ -136,7 +136,8 @@ class Session:
             EnvironmentMismatch: OpenCV is not installed.
             UsageError: the session is closed.
         """
-        tensors: dict[str, npt.NDArray[np.float32]] = {}
+        names: list[str] = []
+        images: list[tuple[Preprocessor, Image]] = []
         for role, image in (("visible", visible), ("infrared", infrared)):
             if image is None:
                 continue
@@ -146,7 +147,9 @@ class Session:
                     f"the network takes no {role} image",
                     hint=f"it takes: {', '.join(self._cameras) or 'tensors only, with Session.infer'}",
                 )
-            tensors[self._names_of_roles[role]] = camera(image, colour=colour)
+            names.append(self._names_of_roles[role])
+            images.append((camera, image))
+        tensors = dict(zip(names, tensors_of(images, colour), strict=True))
         return self._answers([self._binder.bind_preprocessed(tensors)])[0]
 
     def infer_batch(self, examples: Sequence[Mapping[str, npt.NDArray[np.float32] | None]]) -> list[Estimate]:
