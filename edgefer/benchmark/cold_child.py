@@ -1,7 +1,7 @@
-"""The process whose start is measured: `python -m edgefer.benchmark.cold_child BUNDLE DEVICE THREADS GRAPH LIBRARY`.
+"""The process whose start is measured: `python -m edgefer.benchmark.cold_child BUNDLE DEVICE THREADS GRAPH MODULES`.
 
 It opens the bundle as a program would, takes the time of every stage, and answers with them. THREADS and GRAPH may be
-empty, which leaves them to the session; LIBRARY is imported with the rest where it is named.
+empty, which leaves them to the session; MODULES, separated by commas, are imported with the rest.
 """
 
 import time
@@ -16,7 +16,7 @@ from typing import Any  # noqa: E402
 from edgefer.benchmark.child_answer import answer  # noqa: E402
 
 
-def measure(path: str, device: str, threads: str, role: str, library: str) -> dict[str, Any]:
+def measure(path: str, device: str, threads: str, role: str, modules: str) -> dict[str, Any]:
     """Seconds of every stage; `begun` and `ended` are on the monotonic clock, which all processes share."""
     seconds: dict[str, float] = {}
 
@@ -36,8 +36,8 @@ def measure(path: str, device: str, threads: str, role: str, library: str) -> di
         from edgefer.runtime.golden_check import check_golden
         from edgefer.runtime.session import Session
 
-        if library:
-            importlib.import_module(library)
+        for module in filter(None, modules.split(",")):
+            importlib.import_module(module)
     with stage("read"):
         data = read_file(Path(path))
     with stage("verify"):

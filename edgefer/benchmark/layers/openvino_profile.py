@@ -32,7 +32,8 @@ _TYPES = {
     "u8": "uint8",
     "boolean": "bool",
 }
-_CONSTANT = ("const", "constant", "input", "parameter", "result", "output")
+_FOLDED = ("const", "constant")
+_NOT_RUN = (*_FOLDED, "input", "parameter", "result", "output")
 _ABSENT = ("dynamic", "undefined")
 _WARM_UP = 5
 
@@ -88,7 +89,7 @@ def layer_rows(executed: Any, seconds: Mapping[str, float]) -> tuple[Row, ...]:
     for layer, block in zip(layers, blocks, strict=True):
         name = layer.get_friendly_name()
         told = information[name]
-        if name not in seconds or told["layerType"].lower() in _CONSTANT:
+        if name not in seconds or told["layerType"].lower() in _NOT_RUN:
             continue
         rows.append(_row(layer, told, block, seconds[name]))
     return tuple(rows)
@@ -97,13 +98,10 @@ def layer_rows(executed: Any, seconds: Mapping[str, float]) -> tuple[Row, ...]:
 def _row(layer: Any, told: Mapping[str, str], block: str, seconds: float) -> Row:
     kind = told["layerType"]
     # An optional operand that is not there has a port of no type.
-    inputs = [tensor for tensor in map(_tensor, layer.inputs()) if tensor.dtype not in _ABSENT]
-    outputs = [_tensor(each) for each in layer.outputs()]
-    constants = [
-        _tensor(each)
-        for each in layer.inputs()
-        if _kind_of(each.get_source_output().get_node()) in ("const", "constant")
-    ]
+    ports = [(port, tensor) for port in layer.inputs() if (tensor := _tensor(port)).dtype not in _ABSENT]
+    inputs = [tensor for _, tensor in ports]
+    outputs = [_tensor(port) for port in layer.outputs()]
+    constants = [tensor for port, tensor in ports if _kind_of(port.get_source_output().get_node()) in _FOLDED]
     product = is_product(kind)
     precision = _TYPES.get(told.get("runtimePrecision", ""), told.get("runtimePrecision", "unknown"))
     done = operations(kind, inputs, outputs)
