@@ -31,7 +31,7 @@ def tensors() -> dict[str, Any]:
 
 @pytest.mark.parametrize("width", ["full", "small"])
 def test_infer(benchmark: Any, width: str) -> None:
-    session = Session(full_width() if width == "full" else small())
+    session = Session(full_width() if width == "full" else small(), device="onnxruntime")
     runner = session._runner
     assert isinstance(runner, OnnxRuntimeRunner)
     bare, feeds = runner.session, tensors()
