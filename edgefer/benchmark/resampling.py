@@ -51,12 +51,14 @@ def _draws(count: int, length: int, number: int, generator: np.random.Generator)
 def ends(estimate: float, found: Floats, confidence: float, blocks: float) -> tuple[float, float]:
     """The ends of the percentile interval of `found` about `estimate`, widened as Student's t is for few blocks.
 
-    The spread between replicates is an estimate itself, from as many independent values as there are blocks; without
-    the widening a series of a hundred runs gives intervals that miss two to three times as often as they say.
+    The spread between replicates is an estimate itself, from as many independent values as there are blocks, and short
+    by the usual n / (n - 1); without the widening a series of a hundred runs gives intervals that miss two to three
+    times as often as they say.
     """
     tail = (1 - confidence) / 2
     low, high = np.quantile(found, [tail, 1 - tail])
-    wider = _student(1 - tail, max(blocks - 1, 2.0)) / NormalDist().inv_cdf(1 - tail)
+    freedom = max(blocks - 1, 2.0)
+    wider = math.sqrt((freedom + 1) / freedom) * _student(1 - tail, freedom) / NormalDist().inv_cdf(1 - tail)
     return float(estimate - wider * max(estimate - low, 0.0)), float(estimate + wider * max(high - estimate, 0.0))
 
 
@@ -89,7 +91,7 @@ def block_length(series: Floats) -> int:
     """
     count = len(series)
     most = max(1, min(math.ceil(3 * math.sqrt(count)), count // 3))
-    least = min(most, math.ceil(count**0.4))
+    least = min(most, math.ceil(math.pow(count, 0.4)))
     correlations = _autocorrelations(series)
     if most == 1 or correlations is None:
         return least
