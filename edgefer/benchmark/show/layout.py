@@ -17,7 +17,8 @@ def laid_out(table: Table, screen: Screen) -> str:
     rows = [[screen.safe(cell) for cell in row] for row in table.rows]
     drawn = _drawn(table, headers, rows, screen.width)
     if max(map(len, drawn.splitlines()), default=0) > screen.width:
-        drawn = "\n".join(_record(table, headers, row, screen) for row in rows)
+        heading = [headers[0]] if table.columns[0].named and headers[0] else []
+        drawn = "\n".join([*heading, *(_record(table, headers, row, screen) for row in rows)])
     return "\n".join([*title, drawn])
 
 
@@ -38,7 +39,7 @@ def _drawn(table: Table, headers: Sequence[str], rows: Sequence[Sequence[str]], 
     from rich.text import Text
 
     rule = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
-    made = RichTable(box=rule if any(headers) else ASCII, show_edge=False, padding=(0, 2, 0, 0), pad_edge=False)
+    made = RichTable(box=rule if any(headers) else ASCII, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
     if not any(headers):
         made.box, made.show_header = None, False
     for column, header in zip(table.columns, headers, strict=True):
@@ -56,9 +57,10 @@ def _drawn(table: Table, headers: Sequence[str], rows: Sequence[Sequence[str]], 
 
 
 def _record(table: Table, headers: Sequence[str], row: Sequence[str], screen: Screen) -> str:
-    named = table.columns[0].kind in ("name", "mono", "text")
-    heading = [row[0]] if named else []
-    pairs = [f"{header} {cell}" for header, cell in zip(headers, row, strict=True) if cell][len(heading) :]
+    heading = textwrap.wrap(row[0], screen.width - 2, initial_indent="  ") if table.columns[0].named else []
+    pairs = [f"{header} {cell}" for header, cell in zip(headers, row, strict=True) if cell][
+        1 if table.columns[0].named else 0 :
+    ]
     body = textwrap.fill(
         "   ".join(pair.replace(" ", "\0") for pair in pairs), screen.width - 4, break_on_hyphens=False
     ).replace("\0", " ")

@@ -66,15 +66,19 @@ def beside_each_other(results: Sequence[Result]) -> Section:
         f"energy ({energy.unit})",
         ("verdict", "text"),
     )
-    common, own = apart([loop.settings for loop in firsts if loop is not None], named=())
-    notes = [
-        f"{name}: {' · '.join(part for part in (more, _place(result)) if part)}"
-        for name, result, more in zip(labels, results, _aligned(firsts, own), strict=True)
-    ]
+    loops = [loop for loop in firsts if loop is not None]
+    told = apart([loop.settings for loop in loops], columns=("precision",), named=())
+    own = [", ".join(part for part in parts if part) for parts in zip(told.names, told.details, strict=True)]
+    places = [_place(result) for result in results]
+    if any(own) or len(loops) < len(results) or len(set(places)) > 1:
+        lines = zip(labels, _aligned(firsts, own), places, strict=True)
+        notes = [f"{name}: {' · '.join(part for part in parts if part)}" for name, *parts in lines]
+    else:
+        notes = [f"All were measured on the same kind of machine: {places[0]}."]
     return Section(
         "overview",
         "All results",
-        lead=f"Latency is that of each result's first closed loop, all: {common}. Peak: of the "
+        lead=f"Latency is that of each result's first closed loop, all: {told.common}. Peak: of the "
         f"process; energy: of one run above idle; {NONE}: not measured.",
         tables=(Table(header, tuple(rows)),),
         notes=tuple(notes),

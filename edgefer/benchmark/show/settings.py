@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from edgefer.benchmark.result import Settings
 
@@ -12,6 +13,8 @@ MEASURED = {
     "images": "images in, estimate out, pre-processing included",
     "runner": "the runner alone, ready tensors in, logits out",
 }
+
+_LONG = ("versions", "note")
 
 _COPIES = {"on": "copies inside", "off": "copies outside", "not-applicable": "copies do not apply"}
 _GRAPH = {"on": "CUDA graph on", "off": "CUDA graph off", "not-applicable": "CUDA graph does not apply"}
@@ -44,23 +47,35 @@ def statement(settings: Settings) -> str:
     return _line(described(settings))
 
 
+@dataclass(frozen=True)
+class Apart:
+    """Several settings: `common` is what all share, in a line, `names` what sets each apart, and `details` what else
+    each has of its own that is too long for a name: versions, and how its runner was set."""
+
+    common: str
+    names: tuple[str, ...]
+    details: tuple[str, ...]
+
+
 def apart(
     settings: Sequence[Settings], *, columns: Collection[str] = (), named: Sequence[str] = ("measured",)
-) -> tuple[str, tuple[str, ...]]:
-    """What all have in common, in a line, and for each a name made of the rest.
+) -> Apart:
+    """What figures that stand together have in common, and what sets each apart.
 
     Args:
-        settings: of the figures that stand together.
-        columns: settings that have columns of their own, which neither text needs to say.
-        named: settings that belong into the name even where all have the same.
+        settings: one for each figure.
+        columns: settings that have columns of their own, which no text needs to say.
+        named: settings that belong into the name even where all have the same; with any, no two names are the same.
     """
     words = [described(each) for each in settings]
     keys = [key for key in dict.fromkeys(key for each in words for key in each) if key not in columns]
     varying = [key for key in keys if len({each.get(key) for each in words}) > 1]
-    own = [key for key in dict.fromkeys([*named, *varying]) if key not in columns]
-    names = [", ".join(each[key] for key in own if key in each) for each in words]
-    common = {key: text for key, text in (words[0].items() if words else ()) if key in keys and key not in own}
-    return _line(common), _unique(names)
+    short = [key for key in dict.fromkeys([*named, *varying]) if key not in _LONG and key not in columns]
+    names = [", ".join(each[key] for key in short if key in each) for each in words]
+    details = (" · ".join(each[key] for key in varying if key in _LONG and key in each) for each in words)
+    common = {key: each for key, each in (words[0].items() if words else ()) if key in keys}
+    common = {key: each for key, each in common.items() if key not in short and key not in varying}
+    return Apart(_line(common), _unique(names) if named else tuple(names), tuple(details))
 
 
 def _line(words: dict[str, str]) -> str:

@@ -27,7 +27,7 @@ def strips(name: str, result: Result, screen: Screen) -> str:
     width = min(screen.width - _BESIDE, _LONGEST)
     lines: list[str] = []
     if name == "closed":
-        _, names = apart([loop.settings for loop in result.closed])
+        names = apart([loop.settings for loop in result.closed]).names
         for title, closed in zip(names, result.closed, strict=True):
             lines += _closed(title, closed, screen, width)
     if name == "open":

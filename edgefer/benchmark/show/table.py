@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["name", "number", "key", "text", "verdict", "mono"]
@@ -24,6 +24,11 @@ class Column:
         """Whether its cells end at the same column."""
         return self.kind in ("number", "key")
 
+    @property
+    def named(self) -> bool:
+        """Whether its cells are names or sentences."""
+        return self.kind in ("name", "mono", "text")
+
 
 @dataclass(frozen=True)
 class Table:
@@ -37,15 +42,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """One subject of a result: sentences, tables, notes. `absent` says why there is nothing, where that is so."""
+    """One subject of a result: sentences, tables, notes. `absent` says why there is nothing, where that is
+    so, and `parts` are the names under which a result says it."""
 
     name: str
     title: str
     lead: str = ""
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     absent: str = ""
-    warnings: tuple[str, ...] = field(default=())
+    parts: tuple[str, ...] = ()
 
 
 def columns(*headers: tuple[str, Kind] | str) -> tuple[Column, ...]:

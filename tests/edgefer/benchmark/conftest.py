@@ -93,6 +93,7 @@ def synthetic_result(
         ),
         power=_power(rng, closed[0]),
         layers=_layers(rng, median, gpu),
+        compiled=_compiled(gpu),
         rivals=_rivals(rng, base, median),
         missing={} if gpu else {"against torch-compile": "torch.compile needs a C++ compiler, and `c++` is not found."},
     )
@@ -307,6 +308,26 @@ def _layers(rng: np.random.Generator, median: float, gpu: bool) -> Layers:
             method="copy of 256 MiB and a matrix product of 1,024 square",
         ),
         note="The profiler itself takes time: shares are meant, not sums.",
+    )
+
+
+def _compiled(gpu: bool) -> Layers:
+    kinds = [("visible/layer1", "Conv", "int8", False), ("visible/layer1", "Reformat", "fp32", True)]
+    kinds += [("infrared/layer1", "Conv", "int8", False), ("fusion", "Gemm", "fp16" if gpu else "fp32", False)]
+    layers = tuple(
+        LayerTime(name=f"{block}/{kind}", block=block, kind=kind, precision=precision, seconds=None, share=None,
+                  reformat=reformat)
+        for block, kind, precision, reformat in kinds
+    )  # fmt: skip
+    return Layers(
+        source="compile-report",
+        layers=layers,
+        blocks=tuple(
+            BlockTime(block=block, layers=sum(layer.block == block for layer in layers), seconds=None, share=None)
+            for block in dict.fromkeys(layer.block for layer in layers)
+        ),
+        reformats=0.25,
+        coverage=2 / 3,
     )
 
 

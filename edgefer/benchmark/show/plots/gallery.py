@@ -35,6 +35,8 @@ def gallery(ident: str, result: Result) -> dict[str, list[Drawing]]:
             layers.top(f"{ident}-layers", result.layers),
             roofline.roofline(f"{ident}-roof", result.layers, median),
         ]
+    if result.compiled is not None:
+        drawn["compiled"] = [layers.blocks(f"{ident}-engine", result.compiled)]
     if result.cold_start is not None:
         drawn["cold-start"] = [cost.stages(f"{ident}-cold", result.cold_start)]
     if result.power is not None:
@@ -48,7 +50,7 @@ def _closed(ident: str, result: Result) -> list[Drawing | None]:
     loops = result.closed
     if not loops:
         return []
-    _, names = apart([loop.settings for loop in loops])
+    names = apart([loop.settings for loop in loops]).names
     histograms = [
         latency.histogram(f"{ident}-hist{index}", name, loop.durations, loop.latency, wide=len(loops) == 1)
         for index, (name, loop) in enumerate(zip(names, loops, strict=True))
@@ -60,7 +62,7 @@ def _closed(ident: str, result: Result) -> list[Drawing | None]:
 def _open(ident: str, result: Result) -> list[Drawing | None]:
     if not result.opened:
         return []
-    _, names = apart([loop.settings for loop in result.opened])
+    names = apart([loop.settings for loop in result.opened]).names
     return [
         open_loop.arrivals(f"{ident}-open{index}", f"{name}, {loop.rate:g} Hz", loop)
         for index, (name, loop) in enumerate(zip(names, result.opened, strict=True))

@@ -65,8 +65,9 @@ def _blocks(ident: str, found: Layers, names: Sequence[str], timed: bool) -> str
         _bars(axes, some, key)
         left = [before + width for before, width in zip(left, widths, strict=True)]
     for row, name in zip(rows, names, strict=True):
-        text = scale.with_unit(totals[name]) if timed else number(totals[name], 0)
-        beside(axes, totals[name], row, f"{text.strip()}  ({percent(shares.get(name, totals[name] / whole))})", "ink")
+        share = percent(shares.get(name, totals[name] / whole))
+        text = f"{scale.with_unit(totals[name])}  ({share})" if timed else number(totals[name], 0)
+        beside(axes, totals[name], row, text, "ink")
     axes.set_yticks(rows, [label(name, 30) for name in names])
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlim(0, max([*totals.values(), 1e-12]) * 1.22)

@@ -84,7 +84,7 @@ def _timeline(ident: str, result: Result) -> str:
 
 
 def _latency(axes: Axes, result: Result) -> None:
-    _, names = apart([loop.settings for loop in result.closed])
+    names = apart([loop.settings for loop in result.closed]).names
     scale = times([loop.latency.p50 for loop in result.closed])
     ends = []
     for index, (name, loop) in enumerate(zip(names, result.closed, strict=True)):

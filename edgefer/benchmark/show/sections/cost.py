@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgefer.benchmark.result import Result
-from edgefer.benchmark.show.absent import why
+from edgefer.benchmark.show.absent import absent
 from edgefer.benchmark.show.quantity import energies, number, percent, sizes, span, times
 from edgefer.benchmark.show.table import Section, Table, columns
 from edgefer.page.text import count
@@ -22,7 +22,7 @@ def cold_start(result: Result) -> Section:
     title = "Cold start"
     found = result.cold_start
     if found is None:
-        return Section("cold-start", title, absent=why(result, "cold-start"))
+        return absent(result, "cold-start", title, ("cold-start",))
     scale = times([found.total])
     scale = scale.finer([stage.seconds for stage in found.stages], digits=2)
     rows = [
@@ -48,7 +48,7 @@ def memory(result: Result) -> Section:
     title = "Memory and size"
     found = result.memory
     if found is None:
-        return Section("memory", title, absent=why(result, "memory"))
+        return absent(result, "memory", title, ("memory",))
     write = sizes([])
     taken = None if None in (found.host_open, found.host_before) else (found.host_open or 0) - (found.host_before or 0)
     rows = (
@@ -74,7 +74,7 @@ def power(result: Result) -> Section:
     title = "Power and energy"
     found = result.power
     if found is None:
-        return Section("power", title, absent=why(result, "power"))
+        return absent(result, "power", title, ("power",))
     rails = Table(
         columns(("rail", "name"), "idle (W)", ("mean (W)", "key"), "peak (W)", ("in the energy", "text")),
         tuple(

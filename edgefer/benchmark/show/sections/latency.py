@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from edgefer.benchmark.result import ClosedLoop, Latency, OpenLoop, Result, WarmUp
-from edgefer.benchmark.show.absent import why
+from edgefer.benchmark.show.absent import absent
 from edgefer.benchmark.show.quantity import NONE, Scale, number, percent, span, times
-from edgefer.benchmark.show.settings import MEASURED, apart
+from edgefer.benchmark.show.settings import MEASURED, Apart, apart
 from edgefer.benchmark.show.table import Column, Section, Table, columns
 from edgefer.page.text import count
 
@@ -20,15 +20,20 @@ def closed(result: Result) -> Section:
     title = "Latency, one run after the other"
     loops = result.closed
     if not loops:
-        return Section("closed", title, absent=why(result, "closed", "images", "latency"))
-    common, names = apart([loop.settings for loop in loops])
+        return absent(result, "closed", title, ("closed", "images"))
+    told = apart([loop.settings for loop in loops])
+    names = told.names
     table = latency_table(names, [loop.latency for loop in loops])
     return Section(
         "closed",
         title,
-        lead=common,
+        lead=told.common,
         tables=(table,),
-        notes=(*_meanings(loops), *(_warm_up(name, loop.warm_up) for name, loop in zip(names, loops, strict=True))),
+        notes=(
+            *_meanings(loops),
+            *_details(told),
+            *(_warm_up(name, loop.warm_up) for name, loop in zip(names, loops, strict=True)),
+        ),
         warnings=tuple(
             f"{name}: {_unsteady(loop.warm_up)}"
             for name, loop in zip(names, loops, strict=True)
@@ -42,9 +47,9 @@ def opened(result: Result) -> Section:
     title = "Latency at a fixed rate of arrivals"
     loops = result.opened
     if not loops:
-        return Section("open", title, absent=why(result, "open", "opened"))
-    common, names = apart([loop.settings for loop in loops])
-    names = tuple(f"{name}, {loop.rate:g} Hz" for name, loop in zip(names, loops, strict=True))
+        return absent(result, "open", title, ("open",))
+    told = apart([loop.settings for loop in loops])
+    names = tuple(f"{name}, {loop.rate:g} Hz" for name, loop in zip(told.names, loops, strict=True))
     header = columns(
         ("loop", "name"), "rate (Hz)", "time (s)", "arrived", "answered", "lost", "late", "longest queue", "queue limit"
     )
@@ -79,9 +84,10 @@ def opened(result: Result) -> Section:
     return Section(
         "open",
         title,
-        lead=common,
+        lead=told.common,
         tables=tuple(tables),
         notes=(
+            *_details(told),
             "Latency is counted from the scheduled arrival of a frame, so that time spent waiting behind others is in "
             "it. Late: answered after the next frame had arrived.",
         ),
@@ -136,6 +142,10 @@ def _meanings(loops: Sequence[ClosedLoop]) -> list[str]:
         "percent of the mean."
     )
     return notes
+
+
+def _details(told: Apart) -> tuple[str, ...]:
+    return tuple(f"{name}: {detail}." for name, detail in zip(told.names, told.details, strict=True) if detail)
 
 
 def _warm_up(name: str, warm_up: WarmUp) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgefer.benchmark.result import Layers, LayerTime, Result, Roofline
-from edgefer.benchmark.show.absent import why
+from edgefer.benchmark.show.absent import absent
 from edgefer.benchmark.show.quantity import Scale, giga, percent, sizes, times
 from edgefer.benchmark.show.table import Section, Table, columns
 from edgefer.page.text import count
@@ -21,11 +21,22 @@ _SOURCES = {
 
 
 def layers(result: Result) -> Section:
-    """Blocks, the longest layers, all layers, and the roofline where there is one."""
+    """The layers as they ran: blocks, the longest layers, all layers, and the roofline where there is one."""
     title = "Layer by layer"
-    found = result.layers
-    if found is None:
-        return Section("layers", title, absent=why(result, "layers"))
+    if result.layers is None:
+        return absent(result, "layers", title, ("layers",))
+    return _section("layers", title, result.layers, result)
+
+
+def compiled(result: Result) -> Section:
+    """The layers of the engine that was compiled, whether it ran or not."""
+    title = "The compiled engine, layer by layer"
+    if result.compiled is None:
+        return absent(result, "compiled", title, ("compiled",))
+    return _section("compiled", title, result.compiled, result)
+
+
+def _section(name: str, title: str, found: Layers, result: Result) -> Section:
     scale, fine = scales(found)
     top = longest(found)
     tables = [_blocks(found, scale)] if found.blocks else []
@@ -38,9 +49,9 @@ def layers(result: Result) -> Section:
     timed = any(layer.seconds is not None for layer in found.layers)
     coverage = "" if found.coverage is None else f" INT8 covers {percent(found.coverage)} of what could run in it."
     return Section(
-        "layers",
+        name,
         title,
-        lead=f"From {_SOURCES[found.source]}. Reformats and casts take {percent(found.reformats)} of the "
+        lead=f"From {_SOURCES[found.source]}. Reformats and casts are {percent(found.reformats)} of the "
         f"{'time' if timed else 'layers'}.{coverage}",
         tables=tuple(tables),
         notes=tuple(note for note in (found.note, _method(found.roofline)) if note),

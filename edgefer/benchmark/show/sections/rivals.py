@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edgefer.benchmark.result import Ratio, Result, Rival
-from edgefer.benchmark.show.absent import reasons, why
+from edgefer.benchmark.result import Ratio, Result
+from edgefer.benchmark.show.absent import absent
 from edgefer.benchmark.show.quantity import number, significant, times
 from edgefer.benchmark.show.settings import apart, statement
 from edgefer.benchmark.show.table import Section, Table, columns
@@ -15,14 +15,14 @@ def rivals(result: Result) -> Section:
     """One line for each rival: both medians, their ratio, its interval, the verdict."""
     title = "Against others, in turn in one run"
     if not result.rivals:
-        return Section("rivals", title, absent=why(result, "rivals", "against"))
+        return absent(result, "rivals", title, ("rivals", "against"), "No rival was asked for (`--against`).")
     scale = times([each.ours.p50 for each in result.rivals] + [each.theirs.p50 for each in result.rivals])
-    common, names = apart([rival.settings for rival in result.rivals], columns=("runner",), named=())
+    told = apart([rival.settings for rival in result.rivals], columns=("runner",), named=())
     level = f"{100 * result.rivals[0].ratio.interval.confidence:g} % "
     header = columns(
         ("rival", "name"),
-        f"ours, p50 ({scale.unit})",
-        f"theirs, p50 ({scale.unit})",
+        f"ours ({scale.unit})",
+        f"theirs ({scale.unit})",
         ("ours / theirs", "key"),
         f"{level}interval",
         ("ours is", "verdict"),
@@ -42,13 +42,19 @@ def rivals(result: Result) -> Section:
     )
     ours = next((loop.settings for loop in result.closed), None)
     notes = [f"ours: {statement(ours)}"] if ours else []
-    notes += [f"theirs, all: {common}"]
-    notes += [_how(rival, name) for rival, name in zip(result.rivals, names, strict=True) if name or rival.note]
-    notes += reasons(result, "rivals", "against")
+    notes += [f"theirs, all: {told.common}"]
+    notes += [
+        f"{rival.name}: {' · '.join(part for part in parts if part)}"
+        for rival, *parts in zip(
+            result.rivals, told.names, told.details, [rival.note for rival in result.rivals], strict=True
+        )
+        if any(parts)
+    ]
     return Section(
         "rivals",
         title,
-        lead="Below 1 ours takes less time. The verdict is from the interval: within noise when 1 lies in it.",
+        lead="Medians of runs that took turns. Below 1 ours takes less time. "
+        "The verdict is from the interval: within noise when 1 lies in it.",
         tables=(Table(header, rows),),
         notes=tuple(notes),
     )
@@ -57,7 +63,3 @@ def rivals(result: Result) -> Section:
 def ratio(value: Ratio) -> str:
     """A ratio as a table writes it."""
     return number(value.value, 3)
-
-
-def _how(rival: Rival, name: str) -> str:
-    return f"{rival.name}: " + " · ".join(part for part in (name, rival.note) if part)

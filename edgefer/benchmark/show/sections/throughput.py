@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgefer.benchmark.result import Result
-from edgefer.benchmark.show.absent import why
+from edgefer.benchmark.show.absent import absent
 from edgefer.benchmark.show.quantity import number, rates, span, times
 from edgefer.benchmark.show.settings import apart
 from edgefer.benchmark.show.table import Kind, Section, Table, columns
@@ -15,12 +15,12 @@ def throughput(result: Result) -> Section:
     points = result.throughput
     title = "Throughput"
     if not points:
-        return Section("throughput", title, absent=why(result, "throughput"))
-    common, names = apart([point.settings for point in points], columns=("batch", "streams"), named=())
+        return absent(result, "throughput", title, ("throughput",))
+    told = apart([point.settings for point in points], columns=("batch", "streams"), named=())
     rate = rates(point.rate for point in points)
     time = times(point.latency.p50 for point in points)
     best = max(points, key=lambda point: point.rate)
-    named = any(names)
+    named = any(told.names)
     first: tuple[tuple[str, Kind], ...] = (("", "name"),) if named else ()
     header = columns(
         *first,
@@ -45,7 +45,8 @@ def throughput(result: Result) -> Section:
             count(point.images),
             number(point.seconds, 1),
         )
-        for name, point in zip(names, points, strict=True)
+        for name, point in zip(told.names, points, strict=True)
     )
     most = f"At most {rate(best.rate)} images/s, at batch {best.settings.batch} and streams {best.settings.streams}."
-    return Section("throughput", title, lead=common, tables=(Table(header, rows),), notes=(most,))
+    details = [each for each in dict.fromkeys(told.details) if each]
+    return Section("throughput", title, lead=told.common, tables=(Table(header, rows),), notes=(most, *details))

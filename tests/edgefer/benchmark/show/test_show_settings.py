@@ -38,8 +38,9 @@ def test_what_does_not_apply_is_said_too() -> None:
 
 def test_what_is_common_is_said_once_and_the_rest_names_the_figures() -> None:
     one = msgspec.structs.replace(CPU, threads=1)
-    common, names = apart([CPU, one])
-    assert names == ("infer, 2 threads", "infer, 1 thread")
+    told = apart([CPU, one])
+    common = told.common
+    assert told.names == ("infer, 2 threads", "infer, 1 thread")
     assert "batch 1" in common
     assert "thread" not in common
     assert "ready tensors" not in common
@@ -47,15 +48,25 @@ def test_what_is_common_is_said_once_and_the_rest_names_the_figures() -> None:
 
 def test_columns_need_not_be_named() -> None:
     many = [msgspec.structs.replace(CPU, batch=batch) for batch in (1, 2)]
-    common, names = apart(many, columns=("batch", "streams"), named=())
-    assert names == ("", "")
+    told = apart(many, columns=("batch", "streams"), named=())
+    common = told.common
+    assert told.names == ("", "")
     assert "batch" not in common
     assert "ready tensors in, estimate out" in common
 
 
 def test_names_are_unique() -> None:
-    assert apart([CPU, CPU])[1] == ("infer (1)", "infer (2)")
-    assert apart([])[1] == ()
+    assert apart([CPU, CPU]).names == ("infer (1)", "infer (2)")
+    assert apart([]).names == ()
+
+
+def test_what_is_too_long_for_a_name_is_a_detail() -> None:
+    set_up = msgspec.structs.replace(CPU, note="arena: off; spinning: on")
+    told = apart([CPU, set_up])
+    assert told.names == ("infer (1)", "infer (2)")
+    assert told.details == ("", "arena: off; spinning: on")
+    assert "arena" not in told.common
+    assert "arena: off" in apart([set_up, set_up]).common
 
 
 def test_every_field_of_the_settings_changes_the_words() -> None:

@@ -27,6 +27,7 @@ NOTHING: dict[str, Any] = {
     "memory": None,
     "power": None,
     "layers": None,
+    "compiled": None,
     "rivals": (),
 }
 
@@ -70,8 +71,18 @@ def test_what_is_missing_is_said_with_the_reason(make_result: MakeResult) -> Non
     shown = text(make_result(**NOTHING, missing=missing), WIDE)
     tail = shown[shown.index("Not measured") :]
     assert all(reason in tail for reason in missing.values())
-    assert tail.count("does not say why") == 5
+    assert tail.count("does not say why") == 6
+    assert "against trtexec: No `trtexec` here." in tail
     assert "closed loop" not in shown[: shown.index("Not measured")]
+
+
+def test_what_was_skipped_is_named_even_where_the_reason_is_the_same(make_result: MakeResult) -> None:
+    skipped = dict.fromkeys(("power", "images", "throughput"), "left out with --skip")
+    shown = text(make_result(power=None, missing=skipped), WIDE)
+    tail = shown[shown.index("Not measured") :]
+    assert "- Power and energy: left out" in tail
+    assert "- images: left out" in tail
+    assert "- throughput: left out" in tail
 
 
 @pytest.mark.parametrize("part", sorted(NOTHING))
