@@ -30,7 +30,6 @@ from edgefer.benchmark.result import (
     Settings,
     Throughput,
 )
-from edgefer.benchmark.rivals import measure_rivals
 from edgefer.benchmark.spec import BenchmarkSpec
 from edgefer.benchmark.steady import warm_up
 from edgefer.benchmark.subject import subject
@@ -253,7 +252,10 @@ class _Benchmark:
 
     def _rivals(self, session: Session) -> tuple[Rival, ...]:
         if not self._spec.against:
+            self._missing["against"] = "not asked for; --against measures the same network by other means in turn"
             return ()
+        from edgefer.benchmark.rivals import measure_rivals
+
         with self._reporter.task("rivals"):
             found, absent = measure_rivals(session, self._bundle, self._spec.against, threads=self._spec.threads)
         self._missing.update({f"against {name}": reason for name, reason in absent.items()})
