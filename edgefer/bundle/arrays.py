@@ -18,7 +18,7 @@ from edgefer.errors import BundleError
 
 MAX_HEADER_BYTES = 4096
 MAX_AXES = 8
-KINDS = ("float32", "float16", "float64", "uint8", "uint16", "int32", "int64")
+KINDS = ("float32", "float16", "float64", "bool", "int8", "uint8", "uint16", "int32", "int64")
 
 _MAGIC = b"\x93NUMPY"
 _HEADER = re.compile(

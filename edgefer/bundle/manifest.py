@@ -94,8 +94,8 @@ class CalibrationSpec(_Struct, frozen=True, kw_only=True):
 class StepFigure(_Struct, frozen=True, kw_only=True):
     """One step of the build judged on the evaluation data, image by image against the FP32 network.
 
-    `correct` and `count` are images; `agreement` is the share with the same top-1 as the FP32 network;
-    `max_error` is max|a-b| / max(1, max|ref|) over the logits.
+    `correct` and `count` are images; `agreement` is the share with the same top-1 as the FP32 network, None for a
+    graph without logits; `max_error` is max|a-b| / max(1, max|ref|) over the logits, or over all outputs without them.
     """
 
     step: str
@@ -104,7 +104,7 @@ class StepFigure(_Struct, frozen=True, kw_only=True):
     mean_recall: float | None
     worst_class: str | None
     worst_recall: float | None
-    agreement: float
+    agreement: float | None
     max_error: float
 
 

@@ -52,8 +52,6 @@ def _of_graphs(manifest: Manifest, members: Collection[str]) -> Iterator[str]:
 
 
 def _of_tensors(graph: GraphSpec) -> Iterator[str]:
-    if not graph.inputs:
-        yield "there is no input"
     if not graph.outputs:
         yield "there is no output"
     names = Counter([spec.name for spec in graph.inputs] + [spec.name for spec in graph.outputs])
@@ -66,14 +64,17 @@ def _of_tensors(graph: GraphSpec) -> Iterator[str]:
     for name, shape in tensors:
         if not name:
             yield "a tensor has an empty name"
-        if not shape or any(axis < 1 for axis in shape):
-            yield f"'{name}' has the shape {shape}; every axis must be at least 1"
+        # A tensor of no elements is of use to nobody, but is one.
+        if not shape or shape[0] < 1 or any(axis < 0 for axis in shape):
+            yield f"'{name}' has the shape {shape}; its first axis must be at least 1, and no other below 0"
     for spec in graph.inputs:
         if graph.batches and spec.shape and spec.shape[0] != min(graph.batches):
             yield f"'{spec.name}' has the shape {spec.shape}; its first axis must be {min(graph.batches)}"
 
 
 def _of_input(spec: InputSpec) -> Iterator[str]:
+    if spec.role in CAMERAS and any(axis < 1 for axis in spec.shape):
+        yield f"is a camera and has the shape {spec.shape}; every axis must be at least 1"
     if spec.role in CAMERAS and len(spec.shape) != 4:
         yield f"is a camera and has the shape {spec.shape}, expected (N, C, H, W)"
     if spec.role == "present" and spec.shape[1:] != (len(CAMERAS),):

@@ -25,22 +25,25 @@ EXAMPLE = """\
 edgefer build-engine viri-fusion --weights best.pt --calibration data/train --evaluation data/test -o fusion.edgefer
   edgefer build-engine fusion.edgefer --flavour tensorrt"""
 
+NETWORK_HELP = "a registered name, FILE.py:FACTORY, FILE.onnx, or a bundle"
+OUTPUT_HELP = "the bundle to write; once more as NAME:logits or NAME:other, what an output of an ONNX file holds"
+INPUT_HELP = "input shapes of a network from FILE.py or FILE.onnx; roles are visible, infrared, present and other"
 BUDGET_HELP = "points of accuracy, mean recall and a class's recall that may be lost, and the least agreement"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     # Nothing has a default here: what is not given comes from the specification, and then from BuildSpec.
     parser.argument_default = argparse.SUPPRESS
-    parser.add_argument("network", metavar="NETWORK", nargs="?", help="a registered name, FILE.py:FACTORY, or a bundle")
-    parser.add_argument("-o", "--output", metavar="OUT.edgefer", help="the bundle to write")
+    parser.add_argument("network", metavar="NETWORK", nargs="?", help=NETWORK_HELP)
+    parser.add_argument("-o", "--output", metavar="OUT.edgefer", action="append", help=OUTPUT_HELP)
     parser.add_argument("--spec", metavar="FILE.toml", help="take what is not given here from this file (same names)")
     network = parser.add_argument_group("network")
     network.add_argument("--weights", metavar="FILE", help="a checkpoint to load")
     network.add_argument("--option", metavar="KEY=VALUE", nargs="+", action="extend", help="options of the network")
+    network.add_argument("--input", metavar="NAME=CxHxW[:ROLE]", nargs="+", action="extend", help=INPUT_HELP)
     network.add_argument(
-        "--input", metavar="NAME=CxHxW", nargs="+", action="extend", help="input shapes of a network from FILE.py"
+        "--labels", metavar="A,B,...|FILE", help="class names in the order of the logits, or a file with one a line"
     )
-    network.add_argument("--labels", metavar="A,B,...", help="class names in the order of the logits")
     network.add_argument("--band", choices=("nir", "lwir"), help="the band of the infrared camera")
     data = parser.add_argument_group("data")
     data.add_argument("--calibration", metavar="DATA", help=f"INT8 ranges come from this: {DATA_HELP}")
@@ -77,6 +80,9 @@ def _add_engine(group: argparse._ArgumentGroup) -> None:
         "--flavour", choices=("auto", "tensorrt", "tensorrt_rtx", "none"), help="the TensorRT to compile with (auto)"
     )
     group.add_argument("--batch", metavar="N", nargs="+", action="extend", help="batch sizes, a profile each (1)")
+    group.add_argument(
+        "--target", metavar="NAME", nargs="+", action="extend", help="TensorRT releases that have to take the graph"
+    )
     group.add_argument("--engine-out", metavar="FILE", help="copy the compiled plan here")
     group.add_argument("--print-trtexec", **_FLAG, help="print the equivalent trtexec line")
     group.add_argument("--cache", metavar="FOLDER", help="folder of compiled plans (in the user's cache)")

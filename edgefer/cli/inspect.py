@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from edgefer.cli.options import add_bundle
-from edgefer.cli.output import Outcome, facts, table
+from edgefer.cli.output import Outcome, facts, percent, table
 
 if TYPE_CHECKING:
     from edgefer.bundle.container import Bundle
@@ -95,7 +95,7 @@ def _gate(gate: GateSpec) -> str:
                     step.step,
                     f"{step.correct}/{step.count}" if known else "-",
                     f"{100 * (step.correct or 0) / step.count:.2f} %" if known else "-",
-                    f"{100 * step.agreement:.2f} %",
+                    percent(step.agreement),
                     f"{step.max_error:.3g}",
                 ]
             )

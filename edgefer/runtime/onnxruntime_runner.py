@@ -14,7 +14,8 @@ from edgefer.errors import BundleError, EdgeferError, EnvironmentMismatch, Input
 PROFILE, OPTIMISED = "profile", "optimised.onnx"
 """What is left in the folder of a profile: files of this prefix, and the graph that is really executed."""
 
-_ERRORS_ONLY = 3
+# Errors are raised, with the same text, and standard error is the caller's.
+_FATAL_ONLY = 4
 
 
 class OnnxRuntimeRunner:
@@ -43,7 +44,7 @@ class OnnxRuntimeRunner:
     ) -> None:
         ort = _onnxruntime()
         options = ort.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
+        options.log_severity_level = _FATAL_ONLY
         if threads is not None:
             options.intra_op_num_threads = threads
         if not optimise:

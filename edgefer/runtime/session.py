@@ -182,6 +182,8 @@ class Session:
                 hint=f"it takes: {', '.join(known)}",
             )
         lengths = {np.shape(value)[0] if np.ndim(value) else 0 for value in feeds.values()}
+        if not known:
+            return self._opened().run({})
         if len(lengths) != 1 or not lengths <= set(self._batches):
             raise InputError(
                 f"the feeds have the batches {sorted(lengths)}, expected the same for all, one of {self._batches}"

@@ -23,7 +23,7 @@ from edgefer.readable import readable
 from edgefer.version import __version__
 from edgefer_export.data.feeds import Feeds
 from edgefer_export.golden import Golden
-from edgefer_export.networks.loaded import LoadedNetwork
+from edgefer_export.networks.network import Network
 from edgefer_export.operators import DOMAIN, PLUGIN_VERSION, operator_counts
 from edgefer_export.spec import BuildSpec
 from edgefer_export.steps import Graphs
@@ -42,7 +42,7 @@ def tool_versions() -> dict[str, str]:
     return versions
 
 
-def network_spec(network: LoadedNetwork) -> NetworkSpec:
+def network_spec(network: Network) -> NetworkSpec:
     """The manifest's part about the network."""
     return NetworkSpec(
         name=network.name, options=dict(network.options), parameters=network.parameters, source=network.source
@@ -54,7 +54,7 @@ def calibration_spec(spec: BuildSpec, feeds: Feeds) -> CalibrationSpec:
     return CalibrationSpec(digest=feeds.digest, count=len(feeds), method=spec.method, percentile=spec.percentile_value)
 
 
-def graph_spec(network: LoadedNetwork, graphs: Graphs, batches: tuple[int, ...]) -> GraphSpec:
+def graph_spec(network: Network, graphs: Graphs, batches: tuple[int, ...]) -> GraphSpec:
     """The manifest's part about the one graph."""
     model = graphs.final.model
     return GraphSpec(
@@ -70,7 +70,7 @@ def graph_spec(network: LoadedNetwork, graphs: Graphs, batches: tuple[int, ...])
 
 
 def assemble(
-    network: LoadedNetwork,
+    network: Network,
     graphs: Graphs,
     spec: BuildSpec,
     gate: GateSpec,
@@ -87,6 +87,9 @@ def assemble(
     """
     model = graphs.final.model
     graph = graph_spec(network, graphs, spec.batches)
+    if not network.fixed_shapes:
+        seen = tuple(msgspec.structs.replace(each, shape=golden.shapes[each.name]) for each in graph.outputs)
+        graph = msgspec.structs.replace(graph, outputs=seen)
     manifest = Manifest(
         network=network_spec(network),
         graphs=(graph,),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from edgefer_export.criteria import Criterion
 from edgefer_export.metrics import Comparison
 
-EXACT_STEPS = frozenset({"exported", "simplified", "fused"})
+EXACT_STEPS = frozenset({"exported", "converted", "simplified", "fused"})
 """Steps that rewrite a graph without changing its precision: they must compute what the step before computed."""
 
 EXACT_TOLERANCE = 1e-4

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from edgefer.bundle.container import Bundle
 from edgefer.bundle.manifest import CalibrationSpec
@@ -23,24 +24,25 @@ from edgefer.engine.bundle_engine import EngineResult, compile_bundle
 from edgefer.engine.cache import EngineCache
 from edgefer.engine.flavours import detect
 from edgefer.errors import EdgeferError
-from edgefer.progress import Reporter, Silent
+from edgefer.progress import Advance, Reporter, Silent
 from edgefer_export import assemble as parts
 from edgefer_export.data.feeds import Feeds
 from edgefer_export.data.overlap import check_disjoint
 from edgefer_export.evaluate import Batched, Evaluation, LogitsFunction, evaluate
 from edgefer_export.gate import GateResult, judge
 from edgefer_export.golden import Golden, answer, golden_inputs
-from edgefer_export.networks.loaded import LoadedNetwork
+from edgefer_export.networks.network import Network, Outputs, Tensors, precision_with
+from edgefer_export.numeric_gate import compare_raw, judge_raw
 from edgefer_export.report import compose
 from edgefer_export.report.content import Report, count_layers, to_json
 from edgefer_export.report.html import write_report
 from edgefer_export.resolve import Resolved, resolve
 from edgefer_export.result import BuildResult
-from edgefer_export.runners import graph_function, logits_of, network_function
+from edgefer_export.runners import graph_function, logits_of
 from edgefer_export.spec import BuildSpec
 from edgefer_export.steps import Graphs, make_graphs
+from edgefer_export.targets import check_targets
 
-REFERENCE = "fp32 network"
 _CONCURRENCY = 2
 
 
@@ -60,7 +62,8 @@ def build(spec: BuildSpec, reporter: Reporter | None = None) -> BuildResult:
         UsageError: the specification cannot be met.
         EnvironmentMismatch: the flavour asked for is not on this machine, or a package is missing.
         CheckpointError, DataError, CalibrationError, ExportError: from the steps.
-        CompileError: TensorRT refused the graph; the bundle has been written by then.
+        CompileError: a target that was named does not take the graph; or TensorRT refused it, and the bundle has
+            been written by then.
     """
     reporter = reporter or Silent()
     spec = replace(spec, batches=tuple(sorted({1, *spec.batches})))
@@ -71,10 +74,12 @@ def build(spec: BuildSpec, reporter: Reporter | None = None) -> BuildResult:
     with _timed(seconds, "resolve"):
         resolved = resolve(spec, reporter)
     network = resolved.network
+    spec = replace(spec, precision=precision_with(network.native, spec.target_precision))
     calibration = Feeds(resolved.calibration, network.inputs) if resolved.calibration is not None else None
     evaluation = Feeds(resolved.evaluation, network.inputs) if resolved.evaluation is not None else None
     graphs = make_graphs(network, calibration, spec, reporter, evaluation=evaluation)
     seconds.update(graphs.timings)
+    graphs = check_targets(graphs, spec.targets, reporter)
     with _timed(seconds, "gate"):
         judged = _judge(resolved, calibration, evaluation, graphs, spec, reporter=reporter)
     allowed = judged.gate.verdict != "fail" or spec.allow_over_budget
@@ -143,7 +148,7 @@ def _judge(
     reporter: Reporter,
 ) -> _Judged:
     network = resolved.network
-    reference = network_function(network)
+    reference = network.reference()
     functions = {step.name: graph_function(step.model) for step in graphs.steps}
     with reporter.task("golden inputs"):
         golden = answer(
@@ -153,8 +158,15 @@ def _judge(
             spec.target_precision,
             synthetic=not spec.golden_from_data,
         )
-    runners: dict[str, LogitsFunction | Batched] = {REFERENCE: Batched(logits_of(reference))}
-    runners.update({name: logits_of(function) for name, function in functions.items()})
+    if network.logits is None:
+        forms = {network.reference_name: reference, **functions}
+        judged = _judge_raw(network, forms, unseen, golden, spec, reporter=reporter)
+        if calibration is not None:
+            check_disjoint(calibration.records, judged.evaluation.records)
+        return judged
+    first = network.reference_name
+    runners: dict[str, LogitsFunction | Batched] = {first: Batched(logits_of(reference, network.logits))}
+    runners.update({name: logits_of(function, network.logits) for name, function in functions.items()})
     if unseen is None:
         with reporter.task("compare the steps"):
             evaluation = _on_golden(network, golden, runners)
@@ -163,22 +175,57 @@ def _judge(
         if calibration is not None:
             check_disjoint(calibration.records, evaluation.records)
     gate = judge(
-        evaluation.logits[REFERENCE],
+        evaluation.logits[first],
         {name: evaluation.logits[name] for name in functions},
         evaluation.labels,
         network.labels,
         spec.budget,
-        reference_name=REFERENCE,
+        reference_name=first,
     )
     return _Judged(gate, evaluation, golden)
 
 
-def _on_golden(network: LoadedNetwork, golden: Golden, runners: dict[str, LogitsFunction | Batched]) -> Evaluation:
-    """Without evaluation data the forms of the network are compared on the golden inputs, which have no labels."""
-    count = golden.spec.count
-    feeds = [
-        {spec.name: golden.tensors[spec.name][index : index + 1] for spec in network.inputs} for index in range(count)
+def _judge_raw(
+    network: Network,
+    forms: Mapping[str, Callable[[Tensors], Outputs]],
+    unseen: Feeds | None,
+    golden: Golden,
+    spec: BuildSpec,
+    *,
+    reporter: Reporter,
+) -> _Judged:
+    """The verdict on a graph without logits, on the evaluation data or else on the golden inputs."""
+    examples = unseen if unseen is not None else _golden_examples(network, golden)
+    started = time.perf_counter()
+    with reporter.task("compare the steps", golden.spec.count if unseen is None else len(unseen)) as advance:
+        found = compare_raw(forms, _counted(examples, advance))
+    evaluation = Evaluation(
+        logits={},
+        labels=None,
+        class_names=(),
+        records=() if unseen is None else unseen.records,
+        seconds={"all": time.perf_counter() - started},
+        source="golden inputs" if unseen is None else unseen.dataset.source,
+    )
+    return _Judged(judge_raw(found, spec.budget), evaluation, golden)
+
+
+def _counted(examples: Iterable[Tensors], advance: Advance) -> Iterator[Tensors]:
+    for tensors in examples:
+        yield tensors
+        advance(1)
+
+
+def _golden_examples(network: Network, golden: Golden) -> list[dict[str, npt.NDArray[np.float32]]]:
+    return [
+        {spec.name: golden.tensors[spec.name][index : index + 1] for spec in network.inputs}
+        for index in range(golden.spec.count)
     ]
+
+
+def _on_golden(network: Network, golden: Golden, runners: dict[str, LogitsFunction | Batched]) -> Evaluation:
+    """Without evaluation data the forms of the network are compared on the golden inputs, which have no labels."""
+    feeds = _golden_examples(network, golden)
     logits, seconds = {}, {}
     for name, runner in runners.items():
         function = runner.function if isinstance(runner, Batched) else runner
@@ -194,6 +241,8 @@ def _bundle(resolved: Resolved, calibration: Feeds | None, graphs: Graphs, judge
     sources = {}
     if resolved.checkpoint is not None:
         sources["weights"] = resolved.checkpoint.sha256
+    if resolved.network.digest is not None:
+        sources["network"] = resolved.network.digest
     if resolved.evaluation is not None:
         sources["evaluation"] = judged.evaluation.digest
     return parts.assemble(
@@ -238,6 +287,8 @@ def _report(
     digests = {f"graph {step.name}": _sha256(step.model.SerializeToString(deterministic=True)) for step in graphs.steps}
     if resolved.checkpoint is not None:
         digests["weights"] = resolved.checkpoint.sha256
+    if network.digest is not None:
+        digests["network"] = network.digest
     if bundle is not None:
         digests["bundle"] = bundle.digest
     further = {"bundle": len(bundle.to_bytes()) if bundle is not None else 0, "engine": summary.bytes if summary else 0}

@@ -8,11 +8,11 @@ from typing import Literal
 
 from edgefer.errors import UsageError
 
-NetworkKind = Literal["registered", "file", "bundle"]
+NetworkKind = Literal["registered", "file", "onnx", "bundle"]
 
 
 def classify(text: str) -> NetworkKind:
-    """Tell a registered name, a `FILE.py:FACTORY` and a bundle apart.
+    """Tell a registered name, a `FILE.py:FACTORY`, an ONNX file and a bundle apart.
 
     A registered name is not looked up here: that needs the `export` extra, which a device does not have.
 
@@ -32,10 +32,9 @@ def classify(text: str) -> NetworkKind:
     if path.suffix == ".py":
         raise UsageError(f"{text} does not say which function returns the network.", hint=f"Write {text}:FACTORY.")
     if path.suffix == ".onnx":
-        raise UsageError(
-            f"{text} is an ONNX file; this version of edgefer builds from PyTorch networks and from bundles.",
-            hint="Give the registered name of the network, or FILE.py:FACTORY with --weights.",
-        )
+        if not path.exists():
+            raise UsageError(f"There is no file {text}.", hint="Check the path.")
+        return "onnx"
     if path.suffix in (".pt", ".pth", ".ckpt", ".safetensors"):
         raise UsageError(
             f"{text} is a checkpoint, which holds weights but no network.",

@@ -8,45 +8,33 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from itertools import chain
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import onnx
 import torch
 from torch import nn
 
 from edgefer.bundle.manifest import InputSpec, OutputSpec
-from edgefer.errors import BundleError, ExportError, InputError
-from edgefer_export.checks import Feeds, literal_graph, relative_error
-from edgefer_export.networks.forward import LOGITS, forward
-from edgefer_export.networks.registry import LoadedNetwork
-from edgefer_export.operators import IR_VERSION, OPSET, attach_functions
-from edgefer_export.torchscript import TorchScriptExporter
+from edgefer.errors import ExportError, InputError
+from edgefer_export.checks import Feeds
+from edgefer_export.export_check import Reference, check_same, checked, checked_feeds, tensors
+from edgefer_export.exporters import attempt, best, names_of
+from edgefer_export.networks.forward import LOGITS, forward, no_logits
+from edgefer_export.networks.loaded import LoadedNetwork
+from edgefer_export.networks.network import ExportedGraph, Tensors
 
-TOLERANCE = 1e-4
+LARGEST_BYTES = 2**31 - 1
+"""Of a protobuf, and so of an ONNX file that holds its weights."""
+
 _SEEDS = (11, 12, 13)
-
-
-@dataclass(frozen=True)
-class ExportedGraph:
-    """An exported network. `max_error` is the largest max|a-b| / max(1, max|ref|) of any output on any input tried;
-    `seconds` is the time of export and check."""
-
-    model: onnx.ModelProto
-    outputs: tuple[OutputSpec, ...]
-    max_error: float
-    seconds: float
-    notes: tuple[str, ...] = ()
+_LISTED = 10
 
 
 def export_onnx(
-    network: LoadedNetwork, feeds: Iterable[Feeds] | None = None, *, batches: tuple[int, ...] = (1,)
+    network: LoadedNetwork, feeds: Iterable[Tensors] | None = None, *, batches: tuple[int, ...] = (1,)
 ) -> ExportedGraph:
-    """Export `network` and check the result.
+    """Export `network` with the exporter it names, or with both and keep the better graph, and check the result.
 
     The network itself is left as it is, its training mode included.
 
@@ -56,32 +44,38 @@ def export_onnx(
 
     Raises:
         InputError: a feed has not the inputs, shapes or values that the network takes.
-        ExportError: torch cannot export the network, or the ONNX does not compute what the network computes.
+        ExportError: torch cannot export the network, the ONNX does not compute what the network computes, its weights
+            are not finite or are more than 2 GiB, or its outputs change from call to call.
     """
     begun = time.perf_counter()
     if not batches or min(batches) < 1:
         raise InputError(f"batches are {list(batches)}, expected positive sizes", hint="leave them out for batch 1")
     batches = tuple(sorted(set(batches)))
     module = _frozen_copy(network)
-    sample = _tensors(random_inputs(network.inputs, seed=0, batch=batches[0]), torch.float32)
-    outputs = _outputs(network, module, sample)
-    exporter = TorchScriptExporter()
-    exported = exporter.export(module, sample, tuple(outputs), dynamic_batch=len(batches) > 1)
-    attached = attach_functions(exported)
-    model = _finished(attached.model)
-    checked = chain(
-        (random_inputs(network.inputs, seed, batch) for batch in batches for seed in _SEEDS),
-        _checked_feeds(network.inputs, feeds or (), batches),
+    _check_weights(network, module)
+    sample, another = (
+        tensors(random_inputs(network.inputs, seed, batches[0]), torch.float32) for seed in (0, _SEEDS[0])
     )
-    reference = _Reference(module)
-    error = _largest_error(model, reference, checked)
+    outputs = _outputs(network, module, sample)
+    check_same(_shapes(outputs), _shapes(_outputs(network, module, another)))
+    attempts = [
+        attempt(name, module, sample, tuple(outputs), dynamic_batch=len(batches) > 1)
+        for name in names_of(network.exporter, module)
+    ]
+    reference = Reference(module, outputs)
+    tried = chain(
+        (random_inputs(network.inputs, seed, batch) for batch in batches for seed in _SEEDS),
+        checked_feeds(network.inputs, feeds or (), batches),
+    )
+    chosen = best(checked(attempts, reference, tried), network.name)
     specs = tuple(
-        OutputSpec(name=name, role=LOGITS if name == LOGITS else "other", shape=tuple(value.shape))
+        OutputSpec(name=name, role=LOGITS if name == network.logits else "other", shape=tuple(value.shape))
         for name, value in outputs.items()
     )
-    return ExportedGraph(
-        model, specs, error, time.perf_counter() - begun, (*exporter.notes, *attached.notes, *reference.notes)
-    )
+    notes = [*chosen.notes, *reference.notes]
+    if network.logits is None:
+        notes.append(f"no output is called {LOGITS} ({', '.join(outputs)}): the network has no classes")
+    return ExportedGraph(chosen.graph, specs, chosen.max_error, time.perf_counter() - begun, tuple(notes))
 
 
 def random_inputs(inputs: tuple[InputSpec, ...], seed: int, batch: int = 1) -> Feeds:
@@ -125,7 +119,11 @@ def _outputs(network: LoadedNetwork, module: nn.Module, sample: dict[str, torch.
             details=_reason(error),
             hint="--input NAME=CxHxW states the shape of an input; names or their order are those of forward",
         ) from error
-    logits = outputs[LOGITS]
+    if network.logits is None:
+        return outputs
+    if network.logits not in outputs:
+        raise no_logits(f"a dict of {', '.join(outputs)}")
+    logits = outputs[network.logits]
     expected = (next(iter(sample.values())).shape[0], len(network.labels))
     if tuple(logits.shape) != expected:
         raise ExportError(
@@ -135,110 +133,30 @@ def _outputs(network: LoadedNetwork, module: nn.Module, sample: dict[str, torch.
     return outputs
 
 
-def _finished(model: onnx.ModelProto) -> onnx.ModelProto:
-    model.ir_version = IR_VERSION
-    try:
-        model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError("the exported graph is not valid ONNX", details=_reason(error)) from error
-    opsets = {entry.domain: entry.version for entry in model.opset_import}
-    if opsets.get("") != OPSET or model.ir_version != IR_VERSION:
+def _shapes(outputs: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape[1:]) for name, value in outputs.items()}
+
+
+def _check_weights(network: LoadedNetwork, module: nn.Module) -> None:
+    """Refuse weights that no graph can hold, or that make no answer. An infinity in a buffer can be a mask."""
+    size = sum(tensor.numel() * tensor.element_size() for tensor in (*module.parameters(), *module.buffers()))
+    if size > LARGEST_BYTES:
         raise ExportError(
-            f"the exported graph is of opset {opsets.get('')} and IR version {model.ir_version}",
-            hint=f"expected opset {OPSET} and IR version {IR_VERSION}",
+            f"{network.name} holds {size / 2**30:.1f} GiB of weights, expected at most {LARGEST_BYTES / 2**30:.1f}",
+            hint="an ONNX file in one piece holds no more; a smaller network is needed",
         )
-    return model
-
-
-def _checked_feeds(inputs: tuple[InputSpec, ...], feeds: Iterable[Feeds], batches: tuple[int, ...]) -> Iterator[Feeds]:
-    for feed in feeds:
-        unknown = sorted(set(feed) - {spec.name for spec in inputs})
-        if unknown:
-            raise InputError(
-                f"the network has no input {', '.join(unknown)}",
-                hint=f"it has {', '.join(spec.name for spec in inputs)}",
-            )
-        for spec in inputs:
-            _check_feed(spec, feed, batches)
-        yield {spec.name: feed[spec.name] for spec in inputs}
-
-
-def _check_feed(spec: InputSpec, feed: Mapping[str, npt.NDArray[Any]], batches: tuple[int, ...]) -> None:
-    if spec.name not in feed:
-        raise InputError(f"input {spec.name} is missing", hint=f"found {', '.join(feed) or 'none'}")
-    array = feed[spec.name]
-    batch = array.shape[0] if array.ndim else 0
-    fits = array.shape[1:] == spec.shape[1:] and (batch in batches if len(batches) == 1 else batch > 0)
-    if array.dtype != np.float32 or not fits:
-        expected = (batches[0] if len(batches) == 1 else "N", *spec.shape[1:])
-        raise InputError(
-            f"input {spec.name} is {array.dtype} {array.shape}, expected float32 {expected}",
-            hint="feed the tensors that the pre-processing gives",
+    bad = [name for name, parameter in module.named_parameters() if not torch.isfinite(parameter).all()]
+    bad += [name for name, buffer in module.named_buffers() if torch.isnan(buffer).any()]
+    if bad:
+        others = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        raise ExportError(
+            f"{network.name} holds NaN or infinity in {bad[0]}{others}",
+            details="\n".join(bad[:_LISTED]),
+            hint="train again, or give other --weights",
         )
-    if not np.isfinite(array).all():
-        raise InputError(f"input {spec.name} holds NaN or infinity", hint="check the image it was made from")
-
-
-def _largest_error(model: onnx.ModelProto, reference: _Reference, feeds: Iterable[Feeds]) -> float:
-    """The largest error of any output on any feed.
-
-    Raises:
-        ExportError: an output is off by more than the tolerance, or onnxruntime cannot run the graph.
-    """
-    try:
-        graph = literal_graph(model)
-    except BundleError as problem:
-        raise ExportError("onnxruntime cannot load the exported graph", details=problem.details) from problem
-    worst = 0.0
-    for feed in feeds:
-        expected = reference.run(feed)
-        found = graph.run(feed)
-        for name, value in expected.items():
-            if not np.isfinite(value).all():
-                raise ExportError(
-                    f"output {name} of the network itself holds NaN or infinity",
-                    hint="check its weights, and its divisions and logarithms",
-                )
-            error = relative_error(found[name], value)
-            if not error <= TOLERANCE:
-                raise ExportError(
-                    f"output {name} of the exported graph is off by {error:.2e}, expected at most {TOLERANCE:.0e}",
-                    hint="a trace keeps neither randomness nor Python branches on data; look for them in the network",
-                )
-            worst = max(worst, error)
-    return worst
-
-
-class _Reference:
-    """The network in float64, or in float32 where it makes float32 tensors itself and cannot run in float64."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self._module = module.double()
-        self._dtype = torch.float64
-        self.notes: tuple[str, ...] = ()
-
-    def run(self, feed: Feeds) -> dict[str, npt.NDArray[Any]]:
-        try:
-            return self._run(feed)
-        except RuntimeError:
-            if self._dtype == torch.float32:
-                raise
-            self._dtype, self._module = torch.float32, self._module.float()
-            self.notes = ("checked against float32: the network does not run in float64",)
-            return self._run(feed)
-
-    def _run(self, feed: Feeds) -> dict[str, npt.NDArray[Any]]:
-        with torch.no_grad():
-            outputs = forward(self._module, _tensors(feed, self._dtype))
-        return {name: value.numpy() for name, value in outputs.items()}
-
-
-def _tensors(feeds: Mapping[str, npt.NDArray[Any]], dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(np.array(array)).to(dtype) for name, array in feeds.items()}
 
 
 def _reason(error: Exception) -> str:
-    """The first lines of what was raised: torch and onnx append whole traces and graphs."""
+    """The first lines of what was raised: torch appends whole traces."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     return "\n".join([f"{type(error).__name__}: {lines[0] if lines else ''}", *lines[1:4]])

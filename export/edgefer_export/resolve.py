@@ -6,15 +6,17 @@ from dataclasses import dataclass
 
 import torch
 
-from edgefer.errors import CheckpointError, UsageError
+from edgefer.errors import CalibrationError, CheckpointError, UsageError
 from edgefer.progress import Reporter
 from edgefer_export.checkpoint import CheckpointMetadata, CheckpointReport, load_weights, read_metadata
 from edgefer_export.data import open_dataset
 from edgefer_export.data.dataset import Dataset
 from edgefer_export.data.sources import is_synthetic
+from edgefer_export.foreign import Said, load_onnx, with_labels
 from edgefer_export.network_argument import classify
 from edgefer_export.networks import registry
 from edgefer_export.networks.loaded import LoadedNetwork
+from edgefer_export.networks.network import Network
 from edgefer_export.networks.user import from_file, input_specs
 from edgefer_export.spec import BuildSpec
 
@@ -23,7 +25,7 @@ from edgefer_export.spec import BuildSpec
 class Resolved:
     """The network of a build in evaluation mode, its checkpoint where one was given, and the data sets."""
 
-    network: LoadedNetwork
+    network: Network
     checkpoint: CheckpointReport | None
     calibration: Dataset | None
     evaluation: Dataset | None
@@ -43,13 +45,12 @@ def resolve(spec: BuildSpec, reporter: Reporter) -> Resolved:
     with torch.random.fork_rng():
         # Initial weights are drawn; without a checkpoint they are all there is, and a build must be repeatable.
         torch.manual_seed(spec.seed)
-        network, checkpoint = _network(spec, reporter)
-    network.module.eval()
+        network, checkpoint = _foreign(spec, reporter) if classify(spec.network) == "onnx" else _network(spec, reporter)
     # The sequence of the logits is the network's, so data is opened with its labels, whatever the folders' order.
     # Ranges need no labels: a folder of unlabelled images will do for calibration.
-    labels = network.labels
+    labels = network.labels or None
     calibration = None
-    if spec.quantises and spec.calibration is not None:
+    if spec.quantises and spec.calibration is not None and not network.native.startswith("int8"):
         drawn = is_synthetic(spec.calibration)
         calibration = open_dataset(spec.calibration, spec.layout, labels if drawn else None, reporter=reporter)
     evaluation = None
@@ -68,11 +69,12 @@ def _network(spec: BuildSpec, reporter: Reporter) -> tuple[LoadedNetwork, Checkp
     if labels is None and not {"labels", "classes"} & set(options):
         labels = _labels_of_data(spec, reporter)
     if classify(spec.network) == "file":
-        network = from_file(spec.network, input_specs(spec.inputs, spec.band), labels, options)
+        inputs = input_specs(spec.inputs, spec.band, spec.input_roles)
+        network = from_file(spec.network, inputs, labels, options, exporter=spec.exporter)
     else:
         if spec.inputs:
             raise UsageError(
-                f"`--input` is for networks given as FILE.py:FACTORY; {spec.network} knows its inputs.",
+                f"`--input` is for FILE.py:FACTORY and for ONNX files; {spec.network} knows its inputs.",
                 hint="Set the size of a registered network with --option size=N.",
             )
         if metadata is not None and not known and metadata.network in registry.names():
@@ -85,10 +87,33 @@ def _network(spec: BuildSpec, reporter: Reporter) -> tuple[LoadedNetwork, Checkp
             # The labels decide the number of classes; a checkpoint's own label set would contradict others.
             options = {key: value for key, value in options.items() if key not in {"labels", "classes"}}
         network = registry.create(spec.network, options, labels=labels, band=band)  # type: ignore[arg-type]
+    network.module.eval()
     if spec.weights is None:
         reporter.note("No --weights given: the network keeps its initial weights, which recognise nothing.")
         return network, None
     return network, load_weights(network.module, spec.weights)
+
+
+def _foreign(spec: BuildSpec, reporter: Reporter) -> tuple[Network, None]:
+    said = Said(spec.inputs, spec.input_roles, spec.output_roles, spec.labels, spec.band)
+    with reporter.task("read the graph"):
+        network = load_onnx(spec.network, said)
+    if network.logits is not None and spec.labels is None:
+        found = _labels_of_data(spec, reporter)
+        network = network if found is None else with_labels(network, found)
+    if not spec.quantises or network.native.startswith("int8"):
+        return network, None
+    if spec.calibration is None:
+        raise CalibrationError(
+            f"{spec.target_precision} needs --calibration: ranges come from data.",
+            hint="--precision fp32 or fp16 builds without.",
+        )
+    if network.logits is not None and spec.evaluation is None:
+        raise UsageError(
+            f"{spec.target_precision} needs --evaluation where there are logits: the verdict comes from data.",
+            hint=f"If {network.logits} is no classification, state it as --output {network.logits}:other.",
+        )
+    return network, None
 
 
 def _tell_what_differs(spec: BuildSpec, metadata: CheckpointMetadata, reporter: Reporter) -> None:

@@ -43,15 +43,19 @@ def graph_function(model: onnx.ModelProto, *, threads: int = 1) -> Callable[[Ten
     return OnnxRuntimeRunner(model.SerializeToString(), threads=threads).run
 
 
-def logits_of(function: Callable[[Tensors], Outputs]) -> Callable[[Tensors], npt.NDArray[np.float32]]:
-    """The same function, logits only."""
-    return lambda tensors: function(tensors)[LOGITS]
+def logits_of(
+    function: Callable[[Tensors], Outputs], name: str = LOGITS
+) -> Callable[[Tensors], npt.NDArray[np.float32]]:
+    """The same function, the output `name` only."""
+    return lambda tensors: function(tensors)[name]
 
 
 def one_by_one(
     function: Callable[[Tensors], Outputs], tensors: Tensors, inputs: tuple[InputSpec, ...], batch: int
 ) -> Outputs:
     """Outputs for arrays (count, ...), fed in pieces of the smallest batch that the graph takes."""
+    if not inputs:
+        return function({})
     count = len(tensors[inputs[0].name])
     pieces = [
         function({spec.name: tensors[spec.name][start : start + batch] for spec in inputs})

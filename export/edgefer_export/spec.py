@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from edgefer.bundle.manifest import BudgetSpec, Precision
+from edgefer.bundle.manifest import BudgetSpec, Precision, Role
 from edgefer.errors import UsageError
 from edgefer.outputs import check_folder, check_output
 from edgefer_export.budget import check_budget
 from edgefer_export.network_argument import classify
-from edgefer_export.spec_fields import convert, read_toml
+from edgefer_export.spec_fields import OutputRole, convert, read_toml
 
 Method = Literal["max", "entropy", "percentile"]
 FlavourChoice = Literal["auto", "tensorrt", "tensorrt_rtx", "none"]
 Band = Literal["nir", "lwir"]
+ExporterChoice = Literal["auto", "torchscript", "dynamo"]
 
 DEFAULT_PERCENTILE = 99.99
 # Every batch is run once to check the export: a mistyped one would take all memory of the machine.
@@ -29,14 +30,17 @@ class BuildSpec:
     """Everything that decides what a build makes. Constructing one checks that its fields can stand together.
 
     Attributes:
-        network: a registered name, `FILE.py:FACTORY`, or a bundle to recompile for this machine.
+        network: a registered name, `FILE.py:FACTORY`, an ONNX file, or a bundle to recompile for this machine.
         output: the bundle to write; None only when `network` is a bundle.
         weights: a checkpoint to load into the network.
         calibration: data that the INT8 ranges come from: a folder or `synthetic:COUNT:SEED[:lwir|nir]`.
         evaluation: labelled data that the verdict rests on; it may share no image with `calibration`.
         precision: None means `int8` when `calibration` is given and `fp32` otherwise; see `target_precision`.
         layout: the layout of both folders; None lets the data be looked at.
-        inputs: (C, H, W) by input name, for a `FILE.py:FACTORY` that does not say itself.
+        inputs: shapes by input name: (C, H, W) for a `FILE.py:FACTORY` that does not say itself; with the batch or
+            without for an ONNX file that leaves sizes open.
+        input_roles: what an input is for, by its name, where the name does not tell.
+        output_roles: `logits` or `other` by the name of an ONNX file's output.
         options: options of the network, as written.
         labels: class names in the order of the logits; None takes those of the network, then of the data.
         band: the band of the infrared images.
@@ -46,9 +50,11 @@ class BuildSpec:
         strict: treat an undecided verdict as a failed one (exit 4).
         allow_over_budget: write the bundle even when the verdict is `fail`; it is marked.
         flavour: which TensorRT compiles the engine; `none` leaves that step out.
+        targets: TensorRT releases that have to take the graph, as `edgefer check` knows them.
         engine_out: where to copy the compiled plan.
         print_trtexec: print the equivalent trtexec line.
         golden_from_data: take the golden inputs from `evaluation` and not from synthetic images.
+        exporter: which of torch's exporters to use for a `FILE.py:FACTORY`; `auto` tries both and keeps the smaller graph.
         method, percentile: how a range follows from what was seen; `percentile` goes with `method="percentile"` alone.
         seed: of everything drawn at random.
         report: folder of the report; None puts it beside the bundle, see `report_folder`.
@@ -66,7 +72,9 @@ class BuildSpec:
     evaluation: str | None = None
     precision: Precision | None = None
     layout: str | None = None
-    inputs: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    input_roles: Mapping[str, Role] = field(default_factory=dict)
+    output_roles: Mapping[str, OutputRole] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] | None = None
     band: Band | None = None
@@ -76,9 +84,11 @@ class BuildSpec:
     strict: bool = False
     allow_over_budget: bool = False
     flavour: FlavourChoice = "auto"
+    targets: tuple[str, ...] = ()
     engine_out: Path | None = None
     print_trtexec: bool = False
     golden_from_data: bool = False
+    exporter: ExporterChoice = "auto"
     method: Method = "max"
     percentile: float | None = None
     seed: int = 0
@@ -214,9 +224,12 @@ def _check_ranges(spec: BuildSpec) -> None:
         raise UsageError(f"`--batch` is at most {LARGEST_BATCH}, not {max(spec.batches)}.")
     if len(set(spec.batches)) != len(spec.batches):
         raise UsageError(f"`--batch` names a size twice: {list(spec.batches)}.")
+    foreign = classify(spec.network) == "onnx"
     for name, shape in spec.inputs.items():
-        if len(shape) != 3 or min(shape) < 1:
-            raise UsageError(f"The shape of input `{name}` is CxHxW with whole numbers from 1, not {shape}.")
+        if min(shape, default=0) < 1 or (len(shape) != 3 and not foreign):
+            raise UsageError(
+                f"The shape of input `{name}` is CxHxW with whole numbers from 1, such as 3x224x224, not {shape}."
+            )
     for pattern in spec.exclude:
         try:
             re.compile(pattern)
@@ -235,20 +248,39 @@ def _check_ranges(spec: BuildSpec) -> None:
 def _check_build(spec: BuildSpec) -> None:
     if spec.output is None:
         raise UsageError("No file is named for the bundle.", hint="Add -o NAME.edgefer.")
+    foreign = classify(spec.network) == "onnx"
+    if foreign:
+        _check_foreign(spec)
+    elif spec.output_roles:
+        raise UsageError("`--output NAME:ROLE` is for ONNX files; the outputs of any other network have their names.")
     if spec.quantises:
         missing = [f"--{name}" for name in ("calibration", "evaluation") if getattr(spec, name) is None]
-        if missing:
+        # Whether an ONNX file needs data is known when it has been read: it may be quantised, or give no logits.
+        if missing and not foreign:
             raise UsageError(
                 f"{spec.target_precision} needs {' and '.join(missing)}: ranges and verdict come from data.",
                 hint="Give both, from different images; --precision fp32 or fp16 builds without calibration data.",
             )
-        if spec.calibration == spec.evaluation:
+        if spec.calibration is not None and spec.calibration == spec.evaluation:
             raise UsageError(
                 f"Calibration and evaluation are the same data ({spec.evaluation}); the verdict needs unseen images.",
                 hint="Split the folder, or take another seed of synthetic pairs.",
             )
     if spec.golden_from_data and spec.evaluation is None:
         raise UsageError("`--golden-from-data` takes images from `--evaluation`, which is not given.")
+
+
+def _check_foreign(spec: BuildSpec) -> None:
+    if spec.weights is not None:
+        raise UsageError(
+            f"{spec.network} has its weights in it, so `--weights {spec.weights}` cannot apply.",
+            hint="Leave it out, or build from the network as FILE.py:FACTORY.",
+        )
+    if spec.options:
+        raise UsageError(
+            f"{spec.network} takes no options, so `--option {' '.join(spec.options)}` cannot apply.",
+            hint="Sizes that the file leaves open are stated with --input NAME=CxHxW.",
+        )
 
 
 # What a bundle already holds and a recompilation therefore cannot change.
@@ -259,6 +291,7 @@ _FIXED_IN_A_BUNDLE = (
     ("precision", "--precision"),
     ("layout", "--layout"),
     ("inputs", "--input"),
+    ("output_roles", "--output NAME:ROLE"),
     ("options", "--option"),
     ("labels", "--labels"),
     ("band", "--band"),
@@ -268,6 +301,7 @@ _FIXED_IN_A_BUNDLE = (
     ("golden_from_data", "--golden-from-data"),
     ("percentile", "--percentile"),
     ("report", "--report"),
+    ("targets", "--target"),
 )
 
 
@@ -279,6 +313,8 @@ def _check_recompilation(spec: BuildSpec) -> None:
         given.append("--budget")
     if spec.method != "max":
         given.append("--method")
+    if spec.exporter != "auto":
+        given.append("--exporter")
     if given:
         raise UsageError(
             f"{spec.network} is a bundle: its graph is only compiled again, so {', '.join(given)} cannot apply.",

@@ -7,9 +7,10 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, cast, get_args
 
-from edgefer.bundle.manifest import BudgetSpec, Precision
+from edgefer.bundle.manifest import BudgetSpec, Precision, Role
+from edgefer.engine.support.table import check_target
 from edgefer.errors import UsageError
 from edgefer_export.budget import parse_budget
 
@@ -17,6 +18,9 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+OutputRole = Literal["logits", "other"]
+_BUNDLE = ".edgefer"
 
 # Tables in which a flag replaces one key and leaves the others as the file has them.
 MERGED = ("input", "option", "budget")
@@ -64,6 +68,10 @@ def convert(fields: Mapping[str, Any]) -> dict[str, Any]:
             )
         target, reader = _FIELDS[name]
         converted[target] = reader(name, value)
+        if name in _SECOND:
+            second, reader = _SECOND[name]
+            if found := reader(name, value):
+                converted[second] = found
     return converted
 
 
@@ -122,10 +130,36 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
     return tuple(_text(name, each) for each in values)
 
 
+def _targets(name: str, value: Any) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(check_target(each) for each in _texts(name, value)))
+
+
 def _labels(name: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) and "," not in value:
+        return _labels_file(name, value)
     labels = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else _texts(name, value)
     if len(labels) < 2 or len(set(labels)) != len(labels) or not all(labels):
         raise _wrong(name, value, "two or more different class names, separated by commas")
+    return labels
+
+
+def _labels_file(name: str, value: str) -> tuple[str, ...]:
+    """The labels in a file, one a line; empty lines at the end do not count."""
+    path = Path(value).expanduser()
+    if not path.is_file():
+        raise _wrong(name, value, "two or more different class names, separated by commas, or a file with one a line")
+    try:
+        lines = path.read_bytes().decode("utf-8-sig").rstrip().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The labels in {path} cannot be read: {error}.", hint="Save the file as UTF-8.") from error
+    labels = tuple(line.strip() for line in lines)
+    for number, label in enumerate(labels, 1):
+        if not label:
+            raise UsageError(f"Line {number} of {path} is empty; a label is expected on each.")
+        if label in labels[: number - 1]:
+            raise UsageError(f"Line {number} of {path} repeats the label `{label}`; each class needs its own.")
+    if len(labels) < 2:
+        raise UsageError(f"{path} has {len(labels)} labels; two or more are expected, one a line.")
     return labels
 
 
@@ -151,17 +185,77 @@ def _options(name: str, value: Any) -> dict[str, str]:
     return {key: str(each).lower() if isinstance(each, bool) else str(each) for key, each in pairs.items()}
 
 
-def _inputs(name: str, value: Any) -> dict[str, tuple[int, int, int]]:
-    return {key: _shape(f"{name} {key}", each) for key, each in _pairs(name, value, "NAME=CxHxW").items()}
+def _input_table(name: str, value: Any) -> dict[str, Any]:
+    return _pairs(name, value, "NAME=CxHxW")
 
 
-def _shape(name: str, value: Any) -> tuple[int, int, int]:
-    if isinstance(value, str) and re.fullmatch(r"\d+[x×]\d+[x×]\d+", value):
+def _inputs(name: str, value: Any) -> dict[str, tuple[int, ...]]:
+    table = _input_table(name, value)
+    return {key: _shape(f"{name} {key}", _split_role(f"{name} {key}", each)[0]) for key, each in table.items()}
+
+
+def _input_roles(name: str, value: Any) -> dict[str, Role]:
+    table = {key: _split_role(f"{name} {key}", each)[1] for key, each in _input_table(name, value).items()}
+    return {key: role for key, role in table.items() if role is not None}
+
+
+def _split_role(name: str, value: Any) -> tuple[Any, Role | None]:
+    """`3x224x224:visible` as a shape and a role; a shape alone has none."""
+    if not isinstance(value, str) or ":" not in value:
+        return value, None
+    shape, _, role = value.rpartition(":")
+    if role not in get_args(Role):
+        raise _wrong(name, value, f"a role out of {', '.join(get_args(Role))} behind the colon")
+    return shape, cast(Role, role)
+
+
+def _shape(name: str, value: Any) -> tuple[int, ...]:
+    if isinstance(value, str) and re.fullmatch(r"\d+([x×]\d+)*", value):
         value = [int(part) for part in re.split("[x×]", value)]
-    if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 3:
-        channels, height, width = (_whole(name, each) for each in value)
-        return channels, height, width
+    if isinstance(value, Sequence) and not isinstance(value, str) and value:
+        return tuple(_whole(name, each) for each in value)
     raise _wrong(name, value, "CxHxW, such as 3x224x224")
+
+
+def _bundle_path(name: str, value: Any) -> Path | None:
+    """The one value of `--output` that is a path."""
+    paths = [each for each in _outputs(name, value) if isinstance(each, Path)]
+    if len(paths) > 1:
+        raise UsageError(
+            f"`--output` names {len(paths)} files: {', '.join(map(str, paths))}; a build writes one bundle.",
+            hint="The role of an output is written NAME:logits or NAME:other.",
+        )
+    return paths[0] if paths else None
+
+
+def _output_roles(name: str, value: Any) -> dict[str, OutputRole]:
+    roles: dict[str, OutputRole] = {}
+    for each in _outputs(name, value):
+        if isinstance(each, Path):
+            continue
+        output, role = each
+        if output in roles:
+            raise UsageError(f"`--output` gives a role to `{output}` twice.")
+        roles[output] = role
+    return roles
+
+
+def _outputs(name: str, value: Any) -> list[Path | tuple[str, OutputRole]]:
+    """Each value of `--output`: NAME:ROLE is the role of a graph's output; anything else is the path of the bundle.
+
+    A path that ends in .edgefer is always a path; what has a single word behind a colon and is neither is refused.
+    """
+    found: list[Path | tuple[str, OutputRole]] = []
+    values = [value] if isinstance(value, Path) else value if isinstance(value, list | tuple) else [_text(name, value)]
+    for each in values:
+        output, colon, role = ("", "", "") if isinstance(each, Path) else _text(name, each).rpartition(":")
+        if output and role in get_args(OutputRole):
+            found.append((output, cast(OutputRole, role)))
+        elif colon and role.isidentifier() and not str(each).endswith(_BUNDLE):
+            raise _wrong(name, each, f"NAME:ROLE with {' or '.join(get_args(OutputRole))} as role, or OUT{_BUNDLE}")
+        else:
+            found.append(_path(name, each))
+    return found
 
 
 def _budget_table(name: str, value: Any) -> dict[str, str]:
@@ -181,7 +275,7 @@ def _wrong(name: str, value: Any, expected: str) -> UsageError:
 
 
 _TABLES: dict[str, Callable[[str, Any], dict[str, Any]]] = {
-    "input": _inputs,
+    "input": _input_table,
     "option": _options,
     "budget": _budget_table,
 }
@@ -204,15 +298,24 @@ _FIELDS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "strict": ("strict", _flag),
     "allow-over-budget": ("allow_over_budget", _flag),
     "flavour": ("flavour", _choice("auto", "tensorrt", "tensorrt_rtx", "none")),
+    "target": ("targets", _targets),
     "engine-out": ("engine_out", _path),
     "print-trtexec": ("print_trtexec", _flag),
-    "output": ("output", _path),
+    "output": ("output", _bundle_path),
     "golden-from-data": ("golden_from_data", _flag),
+    "exporter": ("exporter", _choice("auto", "torchscript", "dynamo")),
     "method": ("method", _choice("max", "entropy", "percentile")),
     "percentile": ("percentile", _number),
     "seed": ("seed", _whole),
     "report": ("report", _path),
     "cache": ("cache", _path),
+}
+
+
+# A flag that says two things: the second field of BuildSpec, which it fills where it says something of it.
+_SECOND: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
+    "input": ("input_roles", _input_roles),
+    "output": ("output_roles", _output_roles),
 }
 
 

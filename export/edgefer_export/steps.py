@@ -13,8 +13,7 @@ from edgefer.errors import CalibrationError
 from edgefer.progress import Reporter
 from edgefer_export.data.feeds import Feeds
 from edgefer_export.half import to_half
-from edgefer_export.networks.loaded import LoadedNetwork
-from edgefer_export.onnx_export import export_onnx
+from edgefer_export.networks.network import Network
 from edgefer_export.quantise import QuantisedGraph, QuantiseSpec, quantise
 from edgefer_export.simplify import simplify
 from edgefer_export.spec import BuildSpec
@@ -54,7 +53,7 @@ class Graphs:
 
 
 def make_graphs(
-    network: LoadedNetwork,
+    network: Network,
     calibration: Feeds | None,
     spec: BuildSpec,
     reporter: Reporter,
@@ -73,10 +72,10 @@ def make_graphs(
     with reporter.task("export to ONNX"):
         data = calibration if calibration is not None else evaluation
         feeds = itertools.islice(iter(data), CHECKED_SAMPLES) if data is not None else None
-        exported = export_onnx(network, feeds, batches=spec.batches)
+        exported = network.export(feeds, spec.batches)
     for note in exported.notes:
         reporter.note(note)
-    steps = [StepGraph("exported", exported.model, time.perf_counter() - started, exported.notes)]
+    steps = [StepGraph(network.first_step, exported.model, time.perf_counter() - started, exported.notes)]
 
     started = time.perf_counter()
     with reporter.task("simplify"):
@@ -87,7 +86,7 @@ def make_graphs(
     steps.append(StepGraph("simplified", simpler.model, time.perf_counter() - started, notes))
 
     quantised = None
-    if spec.quantises:
+    if spec.quantises and not network.native.startswith("int8"):
         if calibration is None:
             raise CalibrationError(
                 "INT8 needs calibration data and none is given.", hint="Give --calibration, or build fp16."
@@ -96,7 +95,7 @@ def make_graphs(
         quantised = quantise(steps[-1].model, calibration, quantise_spec(spec), reporter)
         steps.append(StepGraph("int8", quantised.model, time.perf_counter() - started, quantised.notes))
 
-    if spec.target_precision in {"fp16", "int8+fp16"}:
+    if spec.target_precision in {"fp16", "int8+fp16"} and "fp16" not in network.native:
         started = time.perf_counter()
         with reporter.task("cast to FP16"):
             half = to_half(steps[-1].model)

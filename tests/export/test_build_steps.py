@@ -98,11 +98,11 @@ def test_the_export_is_checked_on_data_where_there_is_any(
     class Done(Exception):
         pass
 
-    def export(network: LoadedNetwork, feeds: Iterator[Any] | None, *, batches: tuple[int, ...]) -> None:
+    def export(network: LoadedNetwork, feeds: Iterator[Any] | None, batches: tuple[int, ...]) -> None:
         checked.append(None if feeds is None else len(list(feeds)))
         raise Done
 
-    monkeypatch.setattr(steps, "export_onnx", export)
+    monkeypatch.setattr(LoadedNetwork, "export", export)
     calibration = feeds(network, "synthetic:6:1") if calibrated else None
     evaluation = feeds(network, "synthetic:3:2") if evaluated else None
     with pytest.raises(Done):

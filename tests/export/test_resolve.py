@@ -110,7 +110,7 @@ def test_data_is_opened_where_it_is_used() -> None:
 
 
 def test_shapes_belong_to_networks_from_a_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="`--input` is for networks given as FILE"):
+    with pytest.raises(UsageError, match="`--input` is for FILE"):
         resolve(build(inputs={"visible": (3, 32, 32)}), Silent())
     (tmp_path / "own.py").write_text(
         "from torch import nn\n\ndef make():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 2))\n"

@@ -184,7 +184,7 @@ def test_kinds_of_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("net.onnx", "ONNX"),
+        ("net.onnx", "There is no file net.onnx"),
         ("best.pt", "--weights best.pt"),
         ("net.py", "net.py:FACTORY"),
         ("net.py:make", "does not exist"),

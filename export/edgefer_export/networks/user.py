@@ -17,15 +17,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgefer.bundle.manifest import GraphRole, ImageSpec, InputSpec
+from edgefer.bundle.manifest import ImageSpec, InputSpec, Role
 from edgefer.errors import ExportError, UsageError
 from edgefer_export.networks.family import Band, present_input
-from edgefer_export.networks.forward import LOGITS, forward
+from edgefer_export.networks.forward import LOGITS, forward, no_logits
 from edgefer_export.networks.loaded import LoadedNetwork, check_labels, class_names
 from edgefer_export.networks.options import did_you_mean
+from edgefer_export.networks.roles import graph_role, is_infrared
+from edgefer_export.spec import ExporterChoice
 
 _SHOWN_FRAMES = 6
-_INFRARED_WORDS = ("infrared", "ir", "thermal", "nir", "lwir")
 
 
 def from_file(
@@ -34,6 +35,8 @@ def from_file(
     labels: tuple[str, ...] | None = None,
     options: Mapping[str, str] | None = None,
     band: Band | None = None,
+    *,
+    exporter: ExporterChoice = "auto",
 ) -> LoadedNetwork:
     """The network that the function FACTORY in FILE.py makes.
 
@@ -44,8 +47,9 @@ def from_file(
         spec: `FILE.py:FACTORY`.
         inputs: by the names of `forward`'s parameters, or else in their order; shapes as `input_specs` takes them, or
             whole descriptions.
-        labels: in the order of the logits; `class_0`, ... unless given.
+        labels: in the order of the logits; `class_0`, ... unless given. A network without logits has none.
         band: of the infrared inputs that are given by their shapes.
+        exporter: which of torch's exporters to try; `auto` tries both and keeps the smaller graph.
 
     Raises:
         UsageError: the file or the factory is not there, one of them raises, the factory does not take an option or
@@ -61,7 +65,10 @@ def from_file(
         factory = _factory(_run_file(path), path, factory_name)
         module = _made(factory, given, spec)
         _check_types(module, spec)
-        classes = _classes(module, specs, spec)
+        classes = _classes(module, specs, spec, needed=labels is not None)
+    role, source = graph_role(specs), str(path.resolve())
+    if classes is None:
+        return LoadedNetwork(module, spec, given, specs, (), role, source, exporter, logits=None)
     chosen = labels if labels is not None else class_names(classes)
     check_labels(chosen)
     if len(chosen) != classes:
@@ -69,22 +76,24 @@ def from_file(
             f"{spec} gives {classes} classes, but there are {len(chosen)} labels: {', '.join(chosen)}",
             hint="state the labels in the order of the logits",
         )
-    return LoadedNetwork(module, spec, given, specs, chosen, _graph_role(specs), str(path.resolve()))
+    return LoadedNetwork(module, spec, given, specs, chosen, role, source, exporter)
 
 
-def input_specs(shapes: Mapping[str, tuple[int, ...]], band: Band | None = None) -> tuple[InputSpec, ...]:
+def input_specs(
+    shapes: Mapping[str, tuple[int, ...]], band: Band | None = None, roles: Mapping[str, Role] | None = None
+) -> tuple[InputSpec, ...]:
     """The inputs of these names and shapes: images (C, H, W) in 0..1, RGB or grey, and `present` (2,), the mask.
 
     A name that is or begins with `infrared`, `ir`, `thermal`, `nir` or `lwir` and an underscore is infrared; every
-    other image is visible.
+    other image is visible; `roles` has the last word.
 
     Raises:
         UsageError: a name that forward cannot have, a size that is none, or not 1 or 3 channels.
     """
-    return tuple(_input_spec(name, tuple(shape), band) for name, shape in shapes.items())
+    return tuple(_input_spec(name, tuple(shape), band, (roles or {}).get(name)) for name, shape in shapes.items())
 
 
-def _input_spec(name: str, shape: tuple[int, ...], band: Band | None) -> InputSpec:
+def _input_spec(name: str, shape: tuple[int, ...], band: Band | None, role: Role | None) -> InputSpec:
     if (name, shape) == ("present", (2,)):
         return present_input()
     text = "x".join(map(str, shape))
@@ -94,11 +103,11 @@ def _input_spec(name: str, shape: tuple[int, ...], band: Band | None) -> InputSp
         raise UsageError(
             f"input {name} has {shape[0]} channels, expected 1 or 3", hint="give each camera its own input"
         )
+    role = role or ("infrared" if is_infrared(name) else "visible")
     word = name.lower().split("_")[0]
-    infrared = word in _INFRARED_WORDS
-    seen = (band or ("nir" if word == "nir" else "lwir")) if infrared else "visible"
+    seen = (band or ("nir" if word == "nir" else "lwir")) if role == "infrared" else "visible"
     image = ImageSpec(colour="grey" if shape[0] == 1 else "rgb", band=seen)
-    return InputSpec(name=name, role="infrared" if infrared else "visible", shape=(1, *shape), image=image)
+    return InputSpec(name=name, role=role, shape=(1, *shape), image=image)
 
 
 def _parts(spec: str) -> tuple[Path, str]:
@@ -195,13 +204,15 @@ def _accepted(factory: Callable[..., Any]) -> list[str] | None:
     return [parameter.name for parameter in parameters if parameter.kind in named]
 
 
-def _classes(module: nn.Module, inputs: tuple[InputSpec, ...], spec: str) -> int:
-    """The number of classes, by running the network once on zeros."""
+def _classes(module: nn.Module, inputs: tuple[InputSpec, ...], spec: str, *, needed: bool) -> int | None:
+    """The number of classes, by running the network once on zeros; None where it has no output called logits."""
     training = {part: part.training for part in module.modules()}
     module.eval()
     try:
         with torch.no_grad():
-            logits = forward(module, {entry.name: torch.zeros(entry.shape) for entry in inputs})[LOGITS]
+            outputs = forward(module, {entry.name: torch.zeros(entry.shape) for entry in inputs})
+            if LOGITS not in outputs and needed:
+                raise no_logits(f"a dict of {', '.join(outputs)}")
     except ExportError as error:
         raise UsageError(f"{spec}: {error.message}", hint=error.hint) from error
     except Exception as error:  # whatever the user's forward raises
@@ -214,21 +225,15 @@ def _classes(module: nn.Module, inputs: tuple[InputSpec, ...], spec: str) -> int
     finally:
         for part, mode in training.items():
             part.training = mode
+    logits = outputs.get(LOGITS)
+    if logits is None:
+        return None
     if logits.dim() != 2 or logits.shape[0] != inputs[0].shape[0]:
         expected = f"({inputs[0].shape[0]}, classes)"
         raise UsageError(
             f"{spec} gives logits of shape {tuple(logits.shape)}, expected {expected}", hint="one row an image"
         )
     return int(logits.shape[1])
-
-
-def _graph_role(inputs: tuple[InputSpec, ...]) -> GraphRole:
-    roles = {entry.role for entry in inputs} - {"present"}
-    if roles == {"visible", "infrared"}:
-        return "fused"
-    if roles == {"visible"}:
-        return "visible"
-    return "infrared" if roles == {"infrared"} else "other"
 
 
 def _frames(error: BaseException) -> str:
