@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Iterator
 
 import onnx
 from onnx import helper
 
 from edgefer_export.operators import DOMAIN, OPERATORS
 
+_NAMELESS = re.compile(r"onnx::|.*/Constant|val_\d+$")
 _ARGUMENTS = {"Conv": ("input", "weight", "bias"), "Gemm": ("input", "weight", "bias")}
 
 
@@ -37,7 +39,7 @@ def _forward_identities(graph: onnx.GraphProto) -> None:
             merged[node.output[0]] = source
         else:
             kept.append(node)
-    for node in kept:
+    for node in _with_branches(kept):
         node.input[:] = [merged.get(name, name) for name in node.input]
     del graph.node[:]
     graph.node.extend(kept)
@@ -59,16 +61,12 @@ def _constants_to_initializers(graph: onnx.GraphProto) -> None:
 
 def _name_weights(graph: onnx.GraphProto) -> None:
     named: dict[str, str] = {}
-    nameless = {tensor.name for tensor in graph.initializer if _is_nameless(tensor.name)}
+    nameless = {tensor.name for tensor in graph.initializer if _NAMELESS.match(tensor.name)}
     for node in graph.node:
         for index, name in enumerate(node.input):
             if name in nameless:
                 named.setdefault(name, f"{node.name}/{_argument(node, index)}")
     _rename(graph, lambda name: named.get(name, name))
-
-
-def _is_nameless(name: str) -> bool:
-    return name.startswith("onnx::") or "/Constant" in name
 
 
 def _rename(graph: onnx.GraphProto, rename: Callable[[str], str]) -> None:
@@ -81,10 +79,20 @@ def _rename(graph: onnx.GraphProto, rename: Callable[[str], str]) -> None:
         return
     for node in graph.node:
         node.name = rename(node.name)
+    for node in _with_branches(graph.node):
         for values in (node.input, node.output):
             values[:] = [names.get(name, name) for name in values]
     for tensor in graph.initializer:
         tensor.name = names.get(tensor.name, tensor.name)
+
+
+def _with_branches(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """The nodes and those in their branches and loops, which may read every tensor of the graph around them."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _with_branches(attribute.g.node)
 
 
 def _argument(node: onnx.NodeProto, index: int) -> str:

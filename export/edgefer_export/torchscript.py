@@ -1,12 +1,10 @@
-"""PyTorch to ONNX by TorchScript's tracer: the exporter that keeps `symbolic` of autograd functions.
-
-Another exporter needs the same method `export`; what comes after it (functions, checks) does not depend on which.
-"""
+"""PyTorch to ONNX by TorchScript's tracer: the exporter that keeps `symbolic` of autograd functions."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -17,7 +15,7 @@ import torch
 from torch import nn
 from torch.jit._trace import TracerWarning
 
-from edgefer.errors import ExportError
+from edgefer_export.exporter_errors import refused
 from edgefer_export.graph_names import tidied
 from edgefer_export.networks.attention import folded, has_operators
 from edgefer_export.networks.forward import ByPosition
@@ -61,11 +59,7 @@ class TorchScriptExporter:
                     dynamo=False,
                 )
         except Exception as error:  # torch raises whatever the module and the converter raise
-            raise ExportError(
-                "torch cannot export the network",
-                details=_first_lines(error),
-                hint="the network must be traceable: no Python branches on values, and operators that ONNX has",
-            ) from error
+            raise refused(self.name, error) from error
         self.notes = tuple(dict.fromkeys(_fixed(warning) for warning in warned if _is_trace(warning)))
         return tidied(onnx.load_from_string(buffer.getvalue()), scope=_SCOPE)
 
@@ -73,10 +67,24 @@ class TorchScriptExporter:
 @contextlib.contextmanager
 def _quiet() -> Iterator[list[warnings.WarningMessage]]:
     # The exporter warns that it is the older one, and prints; standard output belongs to the caller.
-    with warnings.catch_warnings(record=True) as warned, contextlib.redirect_stdout(sys.stderr):
+    with warnings.catch_warnings(record=True) as warned, contextlib.redirect_stdout(sys.stderr), _mute():
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", TracerWarning)
         yield warned
+
+
+@contextlib.contextmanager
+def _mute() -> Iterator[None]:
+    """Keep the C++ side from printing the whole graph on standard output where it finds no ONNX for a part of it."""
+    kept = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _is_trace(warning: warnings.WarningMessage) -> bool:
@@ -86,8 +94,3 @@ def _is_trace(warning: warnings.WarningMessage) -> bool:
 def _fixed(warning: warnings.WarningMessage) -> str:
     what = str(warning.message).split(" might ")[0].split(". ")[0].strip()
     return f"{warning.filename}:{warning.lineno}: the graph keeps what Python did for one random input: {what}"
-
-
-def _first_lines(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return "\n".join([f"{type(error).__name__}: {lines[0] if lines else ''}", *lines[1:4]])

@@ -88,7 +88,8 @@ def forget_neighbour() -> None:
 
 def test_the_factory_makes_the_network(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     search_path = list(sys.path)
-    network = registry.from_file(f"{file}:build", INPUTS, ("a", "b", "c"), {"classes": "3"}, band="nir")
+    options = {"classes": "3"}
+    network = registry.from_file(f"{file}:build", INPUTS, ("a", "b", "c"), options, band="nir", exporter="torchscript")
     assert network.labels == ("a", "b", "c")
     assert network.options == {"classes": "3"}
     assert network.graph_role == "fused"
@@ -109,8 +110,9 @@ def test_labels_and_options_are_not_needed(file: Path) -> None:
 
 
 def test_inputs_of_other_names_are_passed_in_order(file: Path) -> None:
-    by_name = registry.from_file(f"{file}:build", INPUTS)
-    by_order = registry.from_file(f"{file}:build", {"ir_left": (3, 16, 16), "camera": (3, 16, 16)})
+    by_name = registry.from_file(f"{file}:build", INPUTS, exporter="torchscript")
+    cameras = {"ir_left": (3, 16, 16), "camera": (3, 16, 16)}
+    by_order = registry.from_file(f"{file}:build", cameras, exporter="torchscript")
     by_order.module.load_state_dict(by_name.module.state_dict())
     assert [spec.role for spec in by_order.inputs] == ["infrared", "visible"]
     feeds = {name: torch.rand(1, 3, 16, 16) for name in INPUTS}
@@ -136,7 +138,6 @@ def test_inputs_of_other_names_are_passed_in_order(file: Path) -> None:
         ("returns_other", {}, "returns dict, expected a torch.nn.Module"),
         ("build", {"clases": "3"}, "does not take option clases.*did you mean 'classes'"),
         ("build", {"classes": "many"}, "raised an error.*invalid literal"),
-        ("without_logits", {}, "returns a dict of embedding, expected"),
         ("double", {}, "parameter conv.weight in float64, expected float32"),
     ],
 )
@@ -191,6 +192,16 @@ def test_the_working_folder_stays(file: Path, tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     registry.from_file(f"{file}:wanders", INPUTS)
     assert Path.cwd() == tmp_path
+
+
+def test_a_network_without_logits_has_no_classes(file: Path) -> None:
+    network = registry.from_file(f"{file}:without_logits", INPUTS, exporter="torchscript")
+    assert (network.labels, network.logits) == ((), None)
+    exported = export_onnx(network)
+    assert [(spec.name, spec.role) for spec in exported.outputs] == [("embedding", "other")]
+    assert exported.notes[-1] == "no output is called logits (embedding): the network has no classes"
+    with pytest.raises(UsageError, match="returns a dict of embedding, expected a tensor of logits"):
+        registry.from_file(f"{file}:without_logits", INPUTS, ("a", "b"))
 
 
 def test_labels_of_another_number_are_said(file: Path) -> None:
