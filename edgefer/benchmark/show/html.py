@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgefer.benchmark.compare import Comparison
 from edgefer.benchmark.result import SCHEMA_VERSION, Result
 from edgefer.benchmark.show.absent import not_measured
 from edgefer.benchmark.show.overview import beside_each_other, candidates, carrying, names, unlike
@@ -14,6 +15,7 @@ from edgefer.benchmark.show.plots.drawing import Drawing
 from edgefer.benchmark.show.quantity import energies, percent, rates, sizes, times
 from edgefer.benchmark.show.screen import Screen
 from edgefer.benchmark.show.sections import sections
+from edgefer.benchmark.show.sections.comparison import comparisons, word
 from edgefer.benchmark.show.table import Section
 from edgefer.errors import EnvironmentMismatch
 from edgefer.page import markup
@@ -30,12 +32,12 @@ class _Shown:
     drawings: Sequence[Drawing] = ()
 
 
-def page(results: Sequence[Result], comparison: Any = None) -> str:
+def page(results: Sequence[Result], comparison: Comparison | None = None) -> str:
     """The page. The same results give the same text.
 
     Args:
         results: one, or several to lay beside each other; with none the page says so.
-        comparison: of these results, as `edgefer.benchmark.compare` makes it.
+        comparison: of these results.
 
     Raises:
         EnvironmentMismatch: matplotlib or jinja2 is missing.
@@ -124,7 +126,7 @@ def _headline(result: Result) -> list[tuple[str, str]]:
     return pairs
 
 
-def _overview(results: Sequence[Result], comparison: Any) -> dict[str, Any]:
+def _overview(results: Sequence[Result], comparison: Comparison | None) -> dict[str, Any]:
     from edgefer.benchmark.show.plots.frontier import frontier
     from edgefer.benchmark.show.plots.latency import tails
 
@@ -135,8 +137,23 @@ def _overview(results: Sequence[Result], comparison: Any) -> dict[str, Any]:
         if result.closed
     ]
     drawings = [frontier("frontier", candidates(results)), tails("all-tails", series) if series else None]
-    shown = [_Shown("overview", section, [each for each in drawings if each is not None])]
-    return {"sections": shown, "warnings": [*unlike(results), *carrying(results)]}
+    compared = [] if comparison is None else _compared(comparison, names(results))
+    warnings = unlike(results) if comparison is None else [each for one in compared for each in one.section.warnings]
+    return {
+        "sections": [*compared, _Shown("overview", section, [each for each in drawings if each is not None])],
+        "warnings": [*warnings, *carrying(results)],
+    }
+
+
+def _compared(comparison: Comparison, labels: Sequence[str]) -> list[_Shown]:
+    from edgefer.benchmark.show.plots.forest import forest
+
+    shown = []
+    for other, section in zip(comparison.others, comparisons(comparison, labels), strict=True):
+        ratios = [(figure.what, figure.ratio, word(figure)) for figure in other.figures]
+        drawn = forest(section.name, "Ratio of times, other over base", ratios, ("other is faster", "other is slower"))
+        shown.append(_Shown(f"section-{section.name}", section, [] if drawn is None else [drawn]))
+    return shown
 
 
 def _clean(text: str) -> str:

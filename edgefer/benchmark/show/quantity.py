@@ -61,8 +61,17 @@ def times(seconds: Iterable[float | None], digits: int = 3) -> Scale:
 
 
 def sizes(amounts: Iterable[float | None]) -> Scale:
-    """The scale of sizes in bytes: megabytes of 10^6, two decimals."""
-    return Scale("MB", 1e6, 2)
+    """The scale of sizes in bytes: megabytes of 10^6, or kilobytes where none reaches a tenth of that."""
+    largest = max((abs(amount) for amount in amounts if amount), default=1e6)
+    return Scale("MB", 1e6, 2) if largest >= 1e5 else Scale("kB", 1e3, 2)
+
+
+def work(operations: Iterable[float | None]) -> Scale:
+    """The scale of operations: billions, millions or thousands of them, by the largest."""
+    known = [each for each in operations if each]
+    largest = max(known, default=1e9)
+    unit, size = ("GOP", 1e9) if largest >= 1e8 else ("MOP", 1e6) if largest >= 1e5 else ("kOP", 1e3)
+    return Scale(unit, size, min(_decimals(known, size, 3), 3))
 
 
 def energies(joules: Iterable[float | None]) -> Scale:
@@ -83,6 +92,11 @@ def giga(values: Iterable[float | None], unit: str) -> Scale:
 def percent(share: float | None, decimals: int = 1) -> str:
     """A share in percent."""
     return NONE if share is None else f"{number(100 * share, decimals)}{_THIN}%"
+
+
+def share(value: float) -> str:
+    """A round share, such as a level of confidence, in percent."""
+    return f"{100 * value:g}{_THIN}%"
 
 
 def span(scale: Scale, low: float, high: float) -> str:

@@ -12,6 +12,8 @@ _FALL_BACK = {
     "µ": "u", "≤": "<=", "≥": ">=", "±": "+-", "│": "|", "─": "-", "√": "sqrt",
 }  # fmt: skip
 _PLAIN_WIDTH = 100
+_NARROW = "\u202f"
+TIED = "\u00a0"
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,27 @@ class Screen:
         return cls(width=max(40, width), unicode=_writes_blocks(getattr(stream, "encoding", None)))
 
     def safe(self, text: str) -> str:
-        """`text` in a line: no control characters, which a terminal would obey, and nothing that cannot be written."""
-        kept = "".join(" " if each.isspace() else each for each in text)
-        kept = "".join("�" if unicodedata.category(each) in ("Cc", "Cf", "Cs") else each for each in kept)
+        """`text` in a line: no control characters, which a terminal would obey, and nothing that cannot be written.
+
+        Spaces that must not become ends of lines are `TIED` until `untied`.
+        """
+        kept = "".join(_plain(each) for each in text)
         if self.unicode:
             return kept
-        return "".join(_FALL_BACK.get(each, each) for each in kept).encode("ascii", "replace").decode()
+        return "".join(_FALL_BACK.get(each, each if each.isascii() or each == TIED else "?") for each in kept)
+
+
+def untied(text: str) -> str:
+    """The text as it is shown, once it has been broken into lines."""
+    return text.replace(TIED, " ")
+
+
+def _plain(character: str) -> str:
+    if character in (TIED, _NARROW):
+        return TIED
+    if character.isspace():
+        return " "
+    return "�" if unicodedata.category(character) in ("Cc", "Cf", "Cs") else character
 
 
 def _writes_blocks(encoding: str | None) -> bool:

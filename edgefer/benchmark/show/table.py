@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from edgefer.benchmark.show.quantity import NONE
 
 Kind = Literal["name", "number", "key", "text", "verdict", "mono"]
 
@@ -53,6 +55,17 @@ class Section:
     warnings: tuple[str, ...] = ()
     absent: str = ""
     parts: tuple[str, ...] = ()
+
+
+def filled(table: Table) -> Table:
+    """The table without those columns of numbers that hold none."""
+    kept = [
+        index
+        for index, column in enumerate(table.columns)
+        if not column.right or any(row[index] not in ("", NONE) for row in table.rows)
+    ]
+    rows = tuple(tuple(row[index] for index in kept) for row in table.rows)
+    return replace(table, columns=tuple(table.columns[index] for index in kept), rows=rows)
 
 
 def columns(*headers: tuple[str, Kind] | str) -> tuple[Column, ...]:

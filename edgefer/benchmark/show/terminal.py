@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from edgefer.benchmark.compare import Comparison
 from edgefer.benchmark.result import Result
 from edgefer.benchmark.show.absent import not_measured
 from edgefer.benchmark.show.layout import bulleted, laid_out, paragraph
 from edgefer.benchmark.show.quantity import percent
-from edgefer.benchmark.show.screen import Screen
+from edgefer.benchmark.show.screen import Screen, untied
 from edgefer.benchmark.show.sections import sections
+from edgefer.benchmark.show.sections.comparison import comparisons
 from edgefer.benchmark.show.strips import strips
 from edgefer.benchmark.show.table import Section
 from edgefer.page.text import count
@@ -26,11 +28,25 @@ def text(result: Result, screen: Screen | None = None) -> str:
     warnings = tuple(warning for section in found for warning in section.warnings)
     if warnings:
         blocks.append(bulleted("WARNING", warnings, place, "!"))
-    blocks += [_section(section, result, place) for section in found if not section.absent]
+    blocks += [_section(section, strips(section.name, result, place), place) for section in found if not section.absent]
     missing = [f"{name}: {reason}" for name, reason in not_measured(result, found)]
     if missing:
         blocks.append(bulleted("Not measured", missing, place, "-"))
-    return "\n\n".join(blocks)
+    return untied("\n\n".join(blocks))
+
+
+def comparison_text(comparison: Comparison, screen: Screen | None = None) -> str:
+    """A comparison in plain text: what makes it unfair, then for each result the ratios and what differs.
+
+    Args:
+        comparison: of two results or more.
+        screen: where it is shown; None is standard output.
+    """
+    place = Screen.here() if screen is None else screen
+    found = comparisons(comparison)
+    warnings = [warning for section in found for warning in section.warnings]
+    blocks = [bulleted("WARNING", warnings, place, "!")] if warnings else []
+    return untied("\n\n".join([*blocks, *(_section(section, "", place) for section in found)]))
 
 
 def _subject(result: Result, place: Screen) -> str:
@@ -46,13 +62,13 @@ def _subject(result: Result, place: Screen) -> str:
     return "\n".join(paragraph(line, place) for line in lines)
 
 
-def _section(section: Section, result: Result, place: Screen) -> str:
-    lines = [place.safe(section.title), "=" * len(section.title)]
+def _section(section: Section, drawn: str, place: Screen) -> str:
+    title = paragraph(section.title, place)
+    lines = [title, "=" * max(map(len, title.splitlines()))]
     if section.lead:
         lines.append(paragraph(section.lead, place))
     tables = [laid_out(table, place) for table in section.tables if not table.detail]
     lines += [each for table in tables for each in ("", table)]
-    drawn = strips(section.name, result, place)
     if drawn:
         lines += ["", drawn]
     if section.notes:

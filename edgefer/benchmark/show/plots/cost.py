@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgefer.benchmark.result import ColdStart, Power
 from edgefer.benchmark.show.plots.drawing import SERIES, Drawing, end_labels, label, plain_ticks
 from edgefer.benchmark.show.quantity import times
-from edgefer.benchmark.show.sections.cost import REST
+from edgefer.benchmark.show.sections.cost import REST, unaccounted
 from edgefer.benchmark.show.series import envelope
 from edgefer.page.drawing import bare, new_axes, styled
 from edgefer.page.svg import COLOURS, inline_svg
@@ -37,7 +37,7 @@ def watts(ident: str, found: Power, span: tuple[float, float] | None) -> Drawing
 
 @styled
 def _stages(ident: str, found: ColdStart) -> str:
-    rest = found.total - sum(stage.seconds for stage in found.stages)
+    rest = unaccounted(found)
     parts = [(stage.name, stage.seconds) for stage in found.stages] + ([(REST, rest)] if rest > 0 else [])
     scale = times([found.total])
     lines = -(-len(parts) // _COLUMNS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgefer.benchmark.result import Result
 from edgefer.benchmark.show.plots import cost, forest, latency, layers, open_loop, roofline, throughput, timeline
 from edgefer.benchmark.show.plots.drawing import Drawing
+from edgefer.benchmark.show.sections.rivals import VERDICTS
 from edgefer.benchmark.show.settings import apart
 
 
@@ -23,7 +24,7 @@ def gallery(ident: str, result: Result) -> dict[str, list[Drawing]]:
             forest.forest(
                 f"{ident}-rivals",
                 "Ratio of medians, ours over theirs",
-                [(rival.name, rival.ratio) for rival in result.rivals],
+                [(rival.name, rival.ratio, VERDICTS[rival.ratio.verdict]) for rival in result.rivals],
                 ("ours is faster", "ours is slower"),
             )
         ],

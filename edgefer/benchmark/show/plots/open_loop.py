@@ -31,7 +31,7 @@ def _arrivals(ident: str, loop: OpenLoop) -> str:
     figure, axes = new_axes(2.6)
     start = min([*loop.arrived[:1], *(loss.arrived for loss in loop.losses[:1])])
     period = 1 / loop.rate
-    scale = times([*loop.latencies, period] and [loop.latency.p50 if loop.latency else period])
+    scale = times([loop.latency.p50 if loop.latency else period])
     at, values = np.asarray(loop.arrived) - start, np.asarray(loop.latencies) / scale.unit_size
     if len(at) > _MANY:
         found = envelope(at.tolist(), values.tolist(), _SLICES)

@@ -105,12 +105,12 @@ def _latency(axes: Axes, result: Result) -> None:
 
 
 def _panels(result: Result, start: float, end: float) -> list[_Panel]:
-    moments = _within(result.conditions.moments, start, end)
+    moments = result.conditions.moments
     clocks = dict.fromkeys(clock.name for moment in moments for clock in moment.clocks)
     sensors = dict.fromkeys(each.name for moment in moments for each in moment.temperatures)
     panels = [
-        _Panel("clocks (GHz)", [_line(name, moments, _gigahertz(name)) for name in clocks]),
-        _Panel("temperature (°C)", [_line(name, moments, _celsius(name)) for name in sensors]),
+        _Panel("clocks (GHz)", [_line(name, moments, _gigahertz(name), start, end) for name in clocks]),
+        _Panel("temperature (°C)", [_line(name, moments, _celsius(name), start, end) for name in sensors]),
     ]
     if result.power is not None:
         samples = [sample for sample in result.power.samples if start <= sample.at <= end]
@@ -124,20 +124,19 @@ def _panels(result: Result, start: float, end: float) -> list[_Panel]:
                 ],
             )
         )
-    panels.append(_Panel("used by others (% of all CPUs)", [_line("others", moments, _load)]))
+    panels.append(_Panel("used by others (% of all CPUs)", [_line("others", moments, _load, start, end)]))
     return [_Panel(panel.title, [line for line in panel.lines if line.at]) for panel in panels]
 
 
-def _within(moments: Sequence[Moment], start: float, end: float) -> list[Moment]:
-    """The moments from `start` to `end`, and the ones next to those, to which lines lead out of the picture."""
-    before = [moment for moment in moments if moment.at < start][-1:]
-    after = [moment for moment in moments if moment.at > end][:1]
-    return [*before, *(moment for moment in moments if start <= moment.at <= end), *after]
-
-
-def _line(name: str, moments: Sequence[Moment], value: Callable[[Moment], float | None]) -> _Line:
+def _line(
+    name: str, moments: Sequence[Moment], value: Callable[[Moment], float | None], start: float, end: float
+) -> _Line:
+    """The values from `start` to `end`, and those next to them, to which lines lead out of the picture."""
     pairs = [(moment.at, found) for moment in moments for found in [value(moment)] if found is not None]
-    return _Line(name, [at for at, _ in pairs], [found for _, found in pairs])
+    inside = [pair for pair in pairs if start <= pair[0] <= end]
+    before, after = [pair for pair in pairs if pair[0] < start][-1:], [pair for pair in pairs if pair[0] > end][:1]
+    kept = [*before, *inside, *after] if inside or (before and after) else []
+    return _Line(name, [at for at, _ in kept], [found for _, found in kept])
 
 
 def _gigahertz(name: str) -> Callable[[Moment], float | None]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from edgefer.benchmark.result import Result
+from edgefer.benchmark.result import ColdStart, Result
 from edgefer.benchmark.show.absent import absent
 from edgefer.benchmark.show.quantity import energies, number, percent, sizes, span, times
 from edgefer.benchmark.show.table import Section, Table, columns
 from edgefer.page.text import count
 
-REST = "interpreter, the rest"
+REST = "unaccounted for"
+
+_NEGLIGIBLE = 0.001  # of the total
 
 _SOURCES = {
     "ina3221": "the board's INA3221 sensors",
@@ -29,8 +31,9 @@ def cold_start(result: Result) -> Section:
         (stage.name, scale(stage.seconds), span(scale, stage.low, stage.high), percent(stage.seconds / found.total))
         for stage in found.stages
     ]
-    rest = found.total - sum(stage.seconds for stage in found.stages)
-    rows.append((REST, scale(rest), "", percent(rest / found.total)))
+    rest = unaccounted(found)
+    if rest:
+        rows.append((REST, scale(rest), "", percent(rest / found.total)))
     rows.append(("total, seen from outside", scale(found.total), "", percent(1.0)))
     header = columns(("stage", "name"), (f"median ({scale.unit})", "key"), f"range ({scale.unit})", "share")
     notes = [f"{stage.name}: {stage.note}" for stage in found.stages if stage.note]
@@ -41,6 +44,12 @@ def cold_start(result: Result) -> Section:
         tables=(Table(header, tuple(rows)),),
         notes=tuple(note for note in (found.note, *notes) if note),
     )
+
+
+def unaccounted(found: ColdStart) -> float:
+    """The seconds of the total that are in no stage; 0 where they are negligible."""
+    rest = found.total - sum(stage.seconds for stage in found.stages)
+    return rest if abs(rest) > _NEGLIGIBLE * found.total else 0.0
 
 
 def memory(result: Result) -> Section:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from edgefer.benchmark.result import Layers, LayerTime, Result, Roofline
 from edgefer.benchmark.show.absent import absent
-from edgefer.benchmark.show.quantity import Scale, giga, percent, sizes, times
-from edgefer.benchmark.show.table import Section, Table, columns
+from edgefer.benchmark.show.quantity import Scale, giga, percent, sizes, times, work
+from edgefer.benchmark.show.table import Section, Table, columns, filled
 from edgefer.page.text import count
 
 TOP = 12
@@ -53,7 +53,7 @@ def _section(name: str, title: str, found: Layers, result: Result) -> Section:
         title,
         lead=f"From {_SOURCES[found.source]}. Reformats and casts are {percent(found.reformats)} of the "
         f"{'time' if timed else 'layers'}.{coverage}",
-        tables=tuple(tables),
+        tables=tuple(filled(table) for table in tables),
         notes=tuple(note for note in (found.note, _method(found.roofline)) if note),
     )
 
@@ -77,16 +77,24 @@ def scales(found: Layers) -> tuple[Scale, Scale]:
 
 
 def _blocks(found: Layers, scale: Scale) -> Table:
-    work, moved = _work([block.operations for block in found.blocks]), sizes([])
+    done = work(block.operations for block in found.blocks)
+    moved = sizes(block.traffic for block in found.blocks)
     return Table(
-        columns(("block", "name"), "layers", (f"time ({scale.unit})", "key"), "share", "work (GOP)", "traffic (MB)"),
+        columns(
+            ("block", "name"),
+            "layers",
+            (f"time ({scale.unit})", "key"),
+            "share",
+            f"work ({done.unit})",
+            f"traffic ({moved.unit})",
+        ),
         tuple(
             (
                 block.block,
                 count(block.layers),
                 scale(block.seconds),
                 percent(block.share),
-                work(block.operations),
+                done(block.operations),
                 moved(block.traffic),
             )
             for block in found.blocks
@@ -96,7 +104,7 @@ def _blocks(found: Layers, scale: Scale) -> Table:
 
 
 def _table(found: Sequence[LayerTime], scale: Scale, title: str, detail: bool = False) -> Table:
-    work, moved = _work([layer.operations for layer in found]), sizes([])
+    done, moved = work(layer.operations for layer in found), sizes(layer.traffic for layer in found)
     return Table(
         columns(
             ("layer", "mono"),
@@ -104,8 +112,8 @@ def _table(found: Sequence[LayerTime], scale: Scale, title: str, detail: bool = 
             ("precision", "text"),
             (f"time ({scale.unit})", "key"),
             "share",
-            "work (GOP)",
-            "traffic (MB)",
+            f"work ({done.unit})",
+            f"traffic ({moved.unit})",
         ),
         tuple(
             (
@@ -114,7 +122,7 @@ def _table(found: Sequence[LayerTime], scale: Scale, title: str, detail: bool = 
                 layer.precision.upper(),
                 scale(layer.seconds),
                 percent(layer.share),
-                work(layer.operations),
+                done(layer.operations),
                 moved(layer.traffic),
             )
             for layer in found
@@ -122,11 +130,6 @@ def _table(found: Sequence[LayerTime], scale: Scale, title: str, detail: bool = 
         title=title,
         detail=detail,
     )
-
-
-def _work(values: Sequence[float | None]) -> Scale:
-    scale = giga(values, "GOP")
-    return Scale(scale.unit, scale.unit_size, min(scale.decimals, 3))
 
 
 def _roofline(roofline: Roofline, result: Result) -> Table:
@@ -138,8 +141,8 @@ def _roofline(roofline: Roofline, result: Result) -> Table:
         for precision, rate in roofline.rates.items()
     ]
     rows += [
-        ("work of one run", giga([roofline.operations], "GOP").with_unit(roofline.operations)),
-        ("traffic of one run", sizes([]).with_unit(roofline.traffic)),
+        ("work of one run", work([roofline.operations]).with_unit(roofline.operations)),
+        ("traffic of one run", sizes([roofline.traffic]).with_unit(roofline.traffic)),
         ("shortest time these allow", f"{time.with_unit(roofline.floor)}, bound by {roofline.bound}"),
     ]
     if measured is not None:

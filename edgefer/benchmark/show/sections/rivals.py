@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from edgefer.benchmark.result import Ratio, Result
 from edgefer.benchmark.show.absent import absent
-from edgefer.benchmark.show.quantity import number, significant, times
+from edgefer.benchmark.show.quantity import number, share, significant, times
 from edgefer.benchmark.show.settings import apart, statement
 from edgefer.benchmark.show.table import Section, Table, columns
+from edgefer.benchmark.statistics import SMALLEST
 
 VERDICTS = {"faster": "faster", "slower": "slower", "within-noise": "within noise"}
 
@@ -34,7 +35,7 @@ def rivals(result: Result) -> Section:
             scale(rival.ours.p50),
             scale(rival.theirs.p50),
             ratio(rival.ratio),
-            f"{number(rival.ratio.interval.low, 3)} to {number(rival.ratio.interval.high, 3)}",
+            interval(rival.ratio),
             VERDICTS[rival.ratio.verdict],
             significant(rival.max_error, 2),
         )
@@ -53,8 +54,8 @@ def rivals(result: Result) -> Section:
     return Section(
         "rivals",
         title,
-        lead="Medians of runs that took turns. Below 1 ours takes less time. "
-        "The verdict is from the interval: within noise when 1 lies in it.",
+        lead="Medians of runs that took turns. Below 1 ours takes less time; a difference counts when the whole "
+        f"interval is beyond {share(SMALLEST)}.",
         tables=(Table(header, rows),),
         notes=tuple(notes),
     )
@@ -63,3 +64,8 @@ def rivals(result: Result) -> Section:
 def ratio(value: Ratio) -> str:
     """A ratio as a table writes it."""
     return number(value.value, 3)
+
+
+def interval(value: Ratio) -> str:
+    """The interval of a ratio."""
+    return f"{number(value.interval.low, 3)} to {number(value.interval.high, 3)}"

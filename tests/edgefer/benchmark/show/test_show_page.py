@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
+from edgefer.benchmark.compare import compare
 from edgefer.benchmark.result import Result
 from edgefer.benchmark.show.html import page
 from edgefer.benchmark.show.overview import names
@@ -251,6 +252,46 @@ def test_samples_too_small_to_draw_much(make_result: MakeResult) -> None:
     assert "<svg" in page([make_result(closed=(still,), layers=None, power=None)])
 
 
+def test_long_series_are_drawn_as_bands(make_result: MakeResult) -> None:
+    result = make_result(throughput=(), layers=None, power=None, opened=())
+    short = page([result])
+    loop = result.closed[0]
+    arrivals = make_result().opened[0]
+    at = tuple(float(frame) / 30 for frame in range(20_000))
+    camera = msgspec.structs.replace(arrivals, seconds=667.0, arrived=at, latencies=(0.02,) * 20_000, losses=())
+    long = msgspec.structs.replace(
+        loop, started=tuple(float(n) / 50 for n in range(40_000)), durations=loop.durations[:500] * 80
+    )
+    text = page([msgspec.structs.replace(result, closed=(long,), opened=(camera,))])
+    assert "fastest to slowest answer" in text
+    assert len(text) < 2 * len(short)
+
+
+def test_many_clocks_are_drawn_as_a_band(make_result: MakeResult) -> None:
+    result = make_result(throughput=(), layers=None, power=None, opened=())
+    moments = tuple(
+        msgspec.structs.replace(
+            moment, clocks=tuple(msgspec.structs.replace(moment.clocks[0], name=f"cpu{index}") for index in range(12))
+        )
+        for moment in result.conditions.moments
+    )
+    conditions = msgspec.structs.replace(result.conditions, moments=moments)
+    text = page([msgspec.structs.replace(result, conditions=conditions)])
+    assert "12 of them, median" in text
+
+
+def test_two_looks_are_enough_for_the_state_over_time(make_result: MakeResult) -> None:
+    result = make_result(throughput=(), layers=None, power=None, opened=())
+    few = msgspec.structs.replace(
+        result.conditions, moments=(result.conditions.moments[0], result.conditions.moments[-1])
+    )
+    assert ">clocks (GHz)<" in page([msgspec.structs.replace(result, conditions=few)])
+    none = msgspec.structs.replace(result.conditions, moments=(), warnings=())
+    text = page([msgspec.structs.replace(result, conditions=none)])
+    assert ">clocks (GHz)<" not in text
+    assert "Nothing out of order was seen" in text
+
+
 def test_all_frames_lost(make_result: MakeResult) -> None:
     result = make_result(closed=(), throughput=(), layers=None, power=None)
     loop = msgspec.structs.replace(
@@ -275,6 +316,29 @@ def test_several_results_have_a_frontier_and_say_how_they_differ(make_result: Ma
     alike = page(results[:1] * 2)
     assert "differ in more than" not in alike
     assert all(f'id="result-{index}"' in text for index in range(3))
+
+
+def test_a_comparison_has_ratios_and_says_what_is_unfair(make_result: MakeResult) -> None:
+    base = make_result(layers=None, power=None, rivals=())
+    other = make_result(1, median=0.03, layers=None, power=None, rivals=(), created="2026-04-01T10:00:00+00:00")
+    fair = compare([base, other])
+    text = page([base, other], fair)
+    words = Words(text)
+    assert "Ratio of times, other over base" in text
+    assert text.index("Ratio of times, other over base") < text.index("<h2>All results")
+    assert "slower" in words.drawn
+    assert "not comparable" not in text.replace("not-comparable", "")
+    ids = [value for _, name, value in words.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    loop = other.closed[0]
+    settings = msgspec.structs.replace(loop.settings, threads=1)
+    single = msgspec.structs.replace(
+        other, closed=(msgspec.structs.replace(loop, settings=settings), *other.closed[1:])
+    )
+    unfair = page([base, single], compare([base, single]))
+    banner = unfair[unfair.index("Read these figures with care") : unfair.index("Ratio of times")]
+    assert "threads of one inference: 2 against 1" in banner
+    assert '<span class="chip not-comparable">not comparable</span>' in unfair
 
 
 def test_names_tell_results_apart(make_result: MakeResult) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from edgefer.benchmark.compare import compare
 from edgefer.benchmark.result import Result
 from edgefer.benchmark.show.screen import Screen
 from edgefer.benchmark.show.sections import sections
 from edgefer.benchmark.show.sparkline import BLOCKS
-from edgefer.benchmark.show.terminal import text
+from edgefer.benchmark.show.terminal import comparison_text, text
 
 WIDE = Screen(width=140)
 MakeResult = Callable[..., Result]
@@ -117,6 +118,30 @@ def test_nothing_of_a_name_reaches_the_terminal_as_a_command(make_result: MakeRe
     assert "a�[2Jb  �c�" in shown
     assert "[red]x[/red]" in shown
     assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize("width", [50, 120])
+def test_a_comparison_has_every_figure_and_difference(make_result: MakeResult, width: int) -> None:
+    comparison = compare([make_result(), make_result(1, median=0.03, gpu=True)])
+    shown = comparison_text(comparison, Screen(width=width))
+    assert [line for line in shown.splitlines() if len(line) > width] == []
+    (other,) = comparison.others
+    assert len(other.figures) > 3
+    flat = " ".join(shown.split())
+    for figure in other.figures:
+        assert f"{figure.ratio.value:.3f}" in flat
+        assert ("not comparable" if not figure.comparable else figure.ratio.verdict) in flat
+    for difference in other.differences:
+        assert difference.name in flat
+    assert shown.startswith("WARNING")
+
+
+def test_an_equal_result_is_within_noise(make_result: MakeResult) -> None:
+    shown = comparison_text(compare([make_result(), make_result()]), WIDE)
+    ends = [line.split("  ")[-1] for line in shown.splitlines()]
+    assert ends.count("within noise") > 3
+    assert not {"faster", "slower", "not comparable"} & set(ends)
+    assert "WARNING" not in shown
 
 
 def test_a_screen_is_as_wide_as_standard_output_says(monkeypatch: pytest.MonkeyPatch) -> None:
