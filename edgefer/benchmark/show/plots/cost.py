@@ -12,6 +12,8 @@ from edgefer.page.svg import COLOURS, inline_svg
 
 _SLICES = 400
 _COLUMNS = 4  # of a legend
+# What is before and between the stages of interest, so that those have a colour each.
+_QUIET = {"interpreter": "muted", "rest": "line", REST: "line"}
 
 
 def stages(ident: str, found: ColdStart) -> Drawing | None:
@@ -43,8 +45,10 @@ def _stages(ident: str, found: ColdStart) -> str:
     lines = -(-len(parts) // _COLUMNS)
     figure, axes = new_axes(0.95 + 0.2 * lines)
     left = 0.0
-    for index, (name, value) in enumerate(parts):
-        look = "line" if name == REST else SERIES[index % len(SERIES)]
+    loud = [name for name, _ in parts if name not in _QUIET]
+    for name, value in parts:
+        index = loud.index(name) if name in loud else 0
+        look = _QUIET.get(name, SERIES[index % len(SERIES)])
         text = f"{label(name, 22)}  {scale.with_unit(value)}"
         axes.barh([0], [value], left=[left], height=0.7, color=COLOURS[look], label=text)
         if left:

@@ -68,9 +68,10 @@ def _forest(ident: str, ratios: Sequence[tuple[str, Ratio, str]], sides: tuple[s
     for row, (_, ratio, word) in zip(rows, ratios, strict=True):
         colour, marker = _LOOKS.get(word, _UNFAIR)
         interval = ratio.interval
-        ends = [max(interval.low, low), min(interval.high, high)]
+        inset = (high / low) ** 0.015  # an arrow is within the picture, away from names and numbers
+        ends = [max(interval.low, low * inset), min(interval.high, high / inset)]
         axes.plot(ends, [row, row], color=COLOURS[colour], linewidth=2.4, solid_capstyle="butt")
-        for end, beyond, arrow in ((low, interval.low < low, "<"), (high, interval.high > high, ">")):
+        for end, beyond, arrow in zip(ends, (interval.low < low, interval.high > high), "<>", strict=True):
             if beyond:
                 axes.plot([end], [row], marker=arrow, color=COLOURS[colour], markersize=6, clip_on=False)
         axes.scatter([ratio.value], [row], s=42, marker=marker, color=COLOURS[colour], zorder=3, linewidth=1.4)

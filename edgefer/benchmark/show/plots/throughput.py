@@ -60,7 +60,9 @@ def _curve(ident: str, points: Sequence[Throughput], across: _Across) -> str:
         axes.grid(axis="y")
         bare(axes)
     left.set_ylim(0, 1.1 * max(each.interval.high for each in points))
-    _limit(right, [each.latency.p50 / unit.unit_size for each in points])
+    _limit(
+        right, [value / unit.unit_size for each in points for value in (each.latency.p50, each.latency.p95) if value]
+    )
     plain_ticks(left, "y")
     plain_ticks(right, "y")
     figure.subplots_adjust(left=0.06, right=0.905, top=0.90, bottom=0.17, wspace=0.40)

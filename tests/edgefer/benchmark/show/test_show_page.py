@@ -252,6 +252,34 @@ def test_samples_too_small_to_draw_much(make_result: MakeResult) -> None:
     assert "<svg" in page([make_result(closed=(still,), layers=None, power=None)])
 
 
+def test_streams_are_drawn_where_there_is_one_batch(make_result: MakeResult) -> None:
+    points = tuple(point for point in make_result().throughput if point.settings.batch == 1)
+    assert len(points) == 2
+    text = page([make_result(**NOTHING | {"throughput": points})])
+    assert "<figcaption>What more streams gain, and what they cost" in text
+    assert "<svg" not in page([make_result(**NOTHING | {"throughput": points[:1]})])
+
+
+def test_stages_that_fill_the_total_leave_no_rest(make_result: MakeResult) -> None:
+    start = make_result().cold_start
+    assert start is not None
+    assert "unaccounted for" in page([make_result(**NOTHING | {"cold_start": start})])
+    whole = msgspec.structs.replace(start, total=sum(stage.seconds for stage in start.stages))
+    assert "unaccounted for" not in page([make_result(**NOTHING | {"cold_start": whole})])
+
+
+def test_an_interval_beyond_the_picture_does_not_squeeze_the_others(make_result: MakeResult) -> None:
+    rivals = make_result().rivals
+    wide = msgspec.structs.replace(rivals[0].ratio.interval, low=0.0001, high=400.0)
+    ratio = msgspec.structs.replace(rivals[0].ratio, interval=wide)
+    text = page([make_result(**NOTHING | {"rivals": (msgspec.structs.replace(rivals[0], ratio=ratio), *rivals[1:])})])
+    assert "0.000 to 400.000" in text
+    drawing = text[text.index("<svg") : text.index("</svg>")]
+    assert ">0.5<" in drawing
+    assert ">0.01<" not in drawing
+    assert ">50<" not in drawing
+
+
 def test_long_series_are_drawn_as_bands(make_result: MakeResult) -> None:
     result = make_result(throughput=(), layers=None, power=None, opened=())
     short = page([result])

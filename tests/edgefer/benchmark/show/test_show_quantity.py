@@ -56,6 +56,10 @@ def test_a_finer_scale_keeps_the_unit() -> None:
 
 def test_sizes_energies_and_rates() -> None:
     assert quantity.sizes([]).with_unit(6_240_000) == "6.24 MB"
+    assert quantity.sizes([4_200, 1]).with_unit(4_200) == "4.20 kB"
+    done = [quantity.work([each]).with_unit(each) for each in (3.2e9, 3.2e6, 3.2e3)]
+    assert done == ["3.20 GOP", "3.20 MOP", "3.20 kOP"]
+    assert quantity.share(0.995) == "99.5\u202f%"
     assert quantity.energies([0.122]).with_unit(0.122) == "122 mJ"
     assert quantity.energies([3.2]).with_unit(3.2) == "3.20 J"
     assert quantity.giga([4.1e11], "GOP/s").with_unit(4.1e11) == "410 GOP/s"

@@ -136,6 +136,16 @@ def test_a_comparison_has_every_figure_and_difference(make_result: MakeResult, w
     assert shown.startswith("WARNING")
 
 
+def test_numbers_are_not_broken_at_their_spaces(make_result: MakeResult) -> None:
+    result = make_result()
+    subject = msgspec.structs.replace(result.subject, parameters=1_234_567_890)
+    for width in range(40, 70, 3):
+        shown = text(msgspec.structs.replace(result, subject=subject), Screen(width=width))
+        assert "1 234 567 890" in shown
+        assert "\u202f" not in shown
+        assert "\u00a0" not in shown
+
+
 def test_an_equal_result_is_within_noise(make_result: MakeResult) -> None:
     shown = comparison_text(compare([make_result(), make_result()]), WIDE)
     ends = [line.split("  ")[-1] for line in shown.splitlines()]
