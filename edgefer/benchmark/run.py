@@ -150,7 +150,7 @@ class _Benchmark:
         info = session.info
         return Settings(
             runner=str(info["runner"]),
-            device=self._spec.device,
+            device="gpu" if info["runner"] == "tensorrt" else "cpu",
             measured=measured,
             precision=str(info["precision"]),
             threads=self._spec.threads,
