@@ -45,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--labels", metavar="A,B,...|FILE", help="class names in the order of the logits, or a file with one a line"
     )
     network.add_argument("--band", choices=("nir", "lwir"), help="the band of the infrared camera")
+    network.add_argument(
+        "--exporter", choices=("auto", "torchscript", "dynamo"), help="torch's exporter for a FILE.py (auto: the best)"
+    )
     data = parser.add_argument_group("data")
     data.add_argument("--calibration", metavar="DATA", help=f"INT8 ranges come from this: {DATA_HELP}")
     data.add_argument("--evaluation", metavar="DATA", help="the verdict rests on this; shares no image with the former")

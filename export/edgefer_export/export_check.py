@@ -13,8 +13,9 @@ from torch import nn
 
 from edgefer.bundle.manifest import InputSpec
 from edgefer.errors import BundleError, EdgeferError, ExportError, InputError
+from edgefer.runtime.onnxruntime_runner import OnnxRuntimeRunner
 from edgefer_export.checks import Feeds, literal_graph, relative_error
-from edgefer_export.exporters import Attempt
+from edgefer_export.exporters import Attempt, ExporterName
 from edgefer_export.networks.forward import forward
 from edgefer_export.networks.network import Tensors
 
@@ -27,15 +28,16 @@ def checked(attempts: Sequence[Attempt], reference: Reference, feeds: Iterable[T
     Raises:
         ExportError: the network itself answers with NaN, or with other outputs from one feed to the next.
     """
-    graphs: dict[str, Any] = {}
+    graphs: dict[ExporterName, OnnxRuntimeRunner] = {}
     results = {each.exporter: each for each in attempts}
     for name, each in results.items():
         if each.model is not None:
             try:
                 graphs[name] = literal_graph(each.model)
             except BundleError as problem:
-                error = ExportError("onnxruntime cannot load the exported graph", details=problem.details)
-                results[name] = each.refused(error)
+                results[name] = each.refused(
+                    ExportError("onnxruntime cannot load the exported graph", details=problem.details)
+                )
     for feed in feeds:
         if not graphs:
             break

@@ -22,9 +22,9 @@ def refused(exporter: str, error: Exception) -> ExportError:
             break
     operators = [name for cause in causes for match in _OPERATORS.finditer(str(cause)) for name in match.groups()]
     named = next((name.replace("aten.", "aten::") for name in operators if name), None)
+    lacking = f": it has no ONNX for {named}" if named else ""
     return ExportError(
-        f"torch cannot export the network with its {exporter} exporter"
-        + (f": it has no ONNX for {named}" * bool(named)),
+        f"torch cannot export the network with its {exporter} exporter{lacking}",
         details=reason,
         hint="the network must be traceable: no Python branches on values, and operators that ONNX has",
     )

@@ -15,7 +15,7 @@ from edgefer_export.dynamo import DynamoExporter
 from edgefer_export.exporter_errors import one_line
 from edgefer_export.networks.attention import has_operators
 from edgefer_export.operators import IR_VERSION, OPSET, attach_functions
-from edgefer_export.simplify import simplify
+from edgefer_export.simplify import SimplifyResult, simplify
 from edgefer_export.spec import ExporterChoice
 from edgefer_export.torchscript import TorchScriptExporter
 
@@ -37,13 +37,17 @@ _EXPORTERS: dict[ExporterName, type[Exporter]] = {"torchscript": TorchScriptExpo
 
 @dataclass(frozen=True)
 class Attempt:
-    """What one exporter made of a network: a graph and how far it is off, or why there is none."""
+    """What one exporter made of a network: a graph and how far it is off, or why there is none.
+
+    `simplified` is there where the graph had to be simplified to be compared with another.
+    """
 
     exporter: ExporterName
     model: onnx.ModelProto | None = None
     notes: tuple[str, ...] = ()
     max_error: float = 0.0
     refusal: ExportError | None = None
+    simplified: SimplifyResult | None = None
 
     @property
     def graph(self) -> onnx.ModelProto:
@@ -85,7 +89,7 @@ def best(attempts: Sequence[Attempt], network: str) -> Attempt:
     """The attempt whose graph has the fewest nodes once it is simplified, with a note of why it was taken.
 
     The older exporter leaves the arithmetic of shapes in its graph and the newer one does not; simplifying takes it
-    out, and what remains is what runs. At the same number the older one wins, whose graphs TensorRT has seen for longer.
+    out, and what remains is what runs. At the same number the older one, which comes first, stays.
 
     Raises:
         ExportError: there is no graph at all; the reason of each exporter is in the details.
@@ -98,10 +102,12 @@ def best(attempts: Sequence[Attempt], network: str) -> Attempt:
     if len(made) == 1:
         reasons = [f"{each.exporter}: {one_line(each.refusal)}" for each in attempts if each.refusal is not None]
         return _noted(made[0], f"exported by {made[0].exporter} alone; {'; '.join(reasons)}")
-    counts = {each.exporter: len(simplify(each.graph).model.graph.node) for each in made}
+    simpler = {each.exporter: simplify(each.graph) for each in made}
+    counts = {name: len(result.model.graph.node) for name, result in simpler.items()}
     first, *others = sorted(made, key=lambda each: counts[each.exporter])
     rest = ", ".join(f"{each.exporter} {counts[each.exporter]}" for each in others)
-    return _noted(first, f"exported by {first.exporter}: {counts[first.exporter]} nodes when simplified; {rest}")
+    note = f"exported by {first.exporter}: {counts[first.exporter]} nodes when simplified; {rest}"
+    return replace(_noted(first, note), simplified=simpler[first.exporter])
 
 
 def _noted(chosen: Attempt, note: str) -> Attempt:
@@ -115,7 +121,7 @@ def _no_graph(attempts: Sequence[Attempt], network: str) -> ExportError:
     return ExportError(
         f"neither of torch's exporters gives the ONNX of {network}",
         details="\n".join(f"{name}: {error.message}\n    {one_line(error)}" for name, error in refusals.items()),
-        hint="replace what they name by operations that ONNX has, or mark it off: export it yourself, and give the .onnx",
+        hint="replace what they name by operations that ONNX has, or make the .onnx by other means and give that",
     )
 
 

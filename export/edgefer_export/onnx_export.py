@@ -75,7 +75,8 @@ def export_onnx(
     notes = [*chosen.notes, *reference.notes]
     if network.logits is None:
         notes.append(f"no output is called {LOGITS} ({', '.join(outputs)}): the network has no classes")
-    return ExportedGraph(chosen.graph, specs, chosen.max_error, time.perf_counter() - begun, tuple(notes))
+    seconds = time.perf_counter() - begun
+    return ExportedGraph(chosen.graph, specs, chosen.max_error, seconds, tuple(notes), chosen.simplified)
 
 
 def random_inputs(inputs: tuple[InputSpec, ...], seed: int, batch: int = 1) -> Feeds:

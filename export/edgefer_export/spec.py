@@ -54,7 +54,7 @@ class BuildSpec:
         engine_out: where to copy the compiled plan.
         print_trtexec: print the equivalent trtexec line.
         golden_from_data: take the golden inputs from `evaluation` and not from synthetic images.
-        exporter: which of torch's exporters to use for a `FILE.py:FACTORY`; `auto` tries both and keeps the smaller graph.
+        exporter: which of torch's exporters a `FILE.py:FACTORY` goes through; `auto` keeps the smaller graph of both.
         method, percentile: how a range follows from what was seen; `percentile` goes with `method="percentile"` alone.
         seed: of everything drawn at random.
         report: folder of the report; None puts it beside the bundle, see `report_folder`.
@@ -266,6 +266,11 @@ def _check_build(spec: BuildSpec) -> None:
                 f"Calibration and evaluation are the same data ({spec.evaluation}); the verdict needs unseen images.",
                 hint="Split the folder, or take another seed of synthetic pairs.",
             )
+    if spec.exporter != "auto" and classify(spec.network) != "file":
+        raise UsageError(
+            f"`--exporter {spec.exporter}` is for networks given as FILE.py:FACTORY; {spec.network} is none.",
+            hint="Leave it out.",
+        )
     if spec.golden_from_data and spec.evaluation is None:
         raise UsageError("`--golden-from-data` takes images from `--evaluation`, which is not given.")
 

@@ -79,7 +79,7 @@ def make_graphs(
 
     started = time.perf_counter()
     with reporter.task("simplify"):
-        simpler = simplify(exported.model)
+        simpler = exported.simplified or simplify(exported.model)
     if not simpler.simplified:
         reporter.note(simpler.note)
     notes = (simpler.note,) if simpler.note else ()

@@ -65,6 +65,7 @@ def test_the_report_lies_beside_the_bundle() -> None:
         ({"seed": -1}, "--seed"),
         ({"flavour": "none", "engine_out": Path("x.plan")}, "--flavour none"),
         ({"golden_from_data": True}, "--evaluation"),
+        ({"exporter": "dynamo"}, "FILE.py:FACTORY"),
         ({"network": ""}, "empty"),
     ],
 )
@@ -117,6 +118,7 @@ def test_values_are_read_from_text_and_from_tables(fields: dict[str, Any], attri
         ({"budget": "acuracy=1"}, "acuracy"),
         ({"budget": {"class": "much"}}, "number"),
         ({"strict": "yes"}, "true or false"),
+        ({"exporter": "tracer"}, "one of auto, torchscript, dynamo"),
         ({"weights": ""}, "not empty"),
         ({"percentile": "many"}, "a number"),
         ({"wieghts": "a.pt"}, "wieghts"),

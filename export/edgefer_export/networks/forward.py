@@ -65,10 +65,11 @@ def _with_rest(
     parameters: list[inspect.Parameter], given: dict[str, str], rest: list[str]
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """With *args everything that is not keyword-only has to be passed by position."""
-    positional = []
-    for parameter in parameters:
-        if _is(parameter, _POSITIONAL) and (parameter.name in given or rest):
-            positional.append(given.pop(parameter.name, None) or rest.pop(0))
+    positional = [
+        given.pop(each.name, None) or rest.pop(0)
+        for each in parameters
+        if _is(each, _POSITIONAL) and (each.name in given or rest)
+    ]
     return (*positional, *rest), given
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx
 
 from edgefer.bundle.manifest import GraphRole, InputSpec, OutputSpec, Precision
+from edgefer_export.simplify import SimplifyResult
 
 Tensors = Mapping[str, npt.NDArray[np.float32]]
 Outputs = dict[str, npt.NDArray[Any]]
@@ -19,13 +20,14 @@ Outputs = dict[str, npt.NDArray[Any]]
 @dataclass(frozen=True)
 class ExportedGraph:
     """An exported network. `max_error` is the largest max|a-b| / max(1, max|ref|) of any output on any input tried;
-    `seconds` is the time of export and check."""
+    `seconds` is the time of export and check. `simplified` is there where the export had to simplify it already."""
 
     model: onnx.ModelProto
     outputs: tuple[OutputSpec, ...]
     max_error: float
     seconds: float
     notes: tuple[str, ...] = ()
+    simplified: SimplifyResult | None = None
 
 
 class Network(Protocol):
@@ -35,7 +37,7 @@ class Network(Protocol):
     them, is None. `native` is the precision that the network is written in, `fp32` unless it came quantised or in half
     precision. `reference_name` and `first_step` are what the report calls the network itself and its first graph;
     `digest` is the SHA-256 (hex) of the file it came from, if that is what it is. `fixed_shapes` says that the shapes
-    of the outputs do not depend on the values of the inputs.
+    of the outputs do not depend on the values of the inputs, `answer_elements` how many values they are for one example.
     """
 
     @property
@@ -58,6 +60,8 @@ class Network(Protocol):
     def logits(self) -> str | None: ...
     @property
     def fixed_shapes(self) -> bool: ...
+    @property
+    def answer_elements(self) -> int: ...
     @property
     def native(self) -> Precision: ...
     @property
