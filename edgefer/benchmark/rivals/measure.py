@@ -16,7 +16,8 @@ from edgefer.benchmark.result import Settings
 from edgefer.benchmark.rivals.rival import Absent, Outputs, Prepared, Sampled, Task
 from edgefer.benchmark.rivals.table import chosen
 from edgefer.benchmark.statistics import latency, ratio
-from edgefer.benchmark.timeline import Effort, Timeline
+from edgefer.benchmark.steady import Patience
+from edgefer.benchmark.timeline import Effort
 from edgefer.bundle.container import Bundle
 from edgefer.numeric_error import relative_error
 from edgefer.runtime.session import Session
@@ -24,6 +25,9 @@ from edgefer.runtime.session import Session
 PAUSE = 0.01
 """Seconds of sleep before every run. Threads of onnxruntime, PyTorch and OpenCV go on spinning when their work is done,
 and would take the processor from whoever comes next; after this they are asleep, ours as well as theirs."""
+
+SHORTEST_BLOCK = 1.0
+"""Seconds, the least that trtexec takes."""
 
 _OURS = "ours"
 _BLOCKS = 4
@@ -37,7 +41,7 @@ def measure_rivals(
     *,
     threads: int | None = None,
     effort: Effort | None = None,
-    timeline: Timeline | None = None,
+    patience: Patience | None = None,
 ) -> tuple[tuple[Found, ...], dict[str, str]]:
     """Measure a session against rivals, all in one run.
 
@@ -52,7 +56,7 @@ def measure_rivals(
         names: of `rivals.RIVALS`.
         threads: of each rival; None is the number of CPUs. What ours has is for the session to say.
         effort: `runs` is the number of rounds, `seconds` is of all together.
-        timeline: the clock.
+        patience: how long to warm up each.
 
     Returns:
         What was measured, in the order of the names, and for each that is not there the reason.
@@ -62,7 +66,9 @@ def measure_rivals(
         InputError: the session cannot run the golden inputs of the bundle.
     """
     rivals, wanted = chosen(names), effort or Effort()
-    task = Task(bundle, session.graph, stimulus.tensors(bundle, session.graph), threads or _cpus())
+    example = stimulus.tensors(bundle, session.graph)
+    feeds = stimulus.batch(example, min(session.batches))
+    task = Task(bundle, session.graph, feeds, threads or _cpus())
     ours, answers = _ours(session, task)
     found: dict[str, Found] = {}
     absent: dict[str, str] = {}
@@ -77,16 +83,16 @@ def measure_rivals(
             if isinstance(prepared, Prepared):
                 inside[rival.name] = prepared
             else:
-                found[rival.name] = _in_blocks(rival.name, ours, prepared, wanted, timeline)
+                found[rival.name] = _in_blocks(rival.name, ours, prepared, wanted, patience)
         if inside:
-            found |= _in_turn(ours, answers, inside, wanted, timeline, task)
+            found |= _in_turn(ours, answers, inside, wanted, patience, task)
     return tuple(found[rival.name] for rival in rivals if rival.name in found), absent
 
 
 def _ours(session: Session, task: Task) -> tuple[Callable[[], object], Outputs]:
     """Our run, and what it answers. A graph for larger batches, or without logits, has no `infer`."""
     feeds = dict(task.feeds)
-    single = next(iter(feeds.values())).shape[0] in session.batches
+    single = min(session.batches) == 1
     if single and any(spec.role == "logits" for spec in task.graph.outputs):
         return lambda: session.infer(**feeds), session.run(feeds)
     return lambda: session.run(feeds), session.run(feeds)
@@ -97,12 +103,12 @@ def _in_turn(
     answers: Outputs,
     rivals: Mapping[str, Prepared],
     effort: Effort,
-    timeline: Timeline | None,
+    patience: Patience | None,
     task: Task,
 ) -> dict[str, Found]:
     errors = {name: _difference(answers, rival.run()) for name, rival in rivals.items()}
     actions: dict[str, Callable[[], object]] = {name: rival.run for name, rival in rivals.items()}
-    measured = interleaved({_OURS: ours, **actions}, effort=effort, pause=PAUSE, timeline=timeline)
+    measured = interleaved({_OURS: ours, **actions}, effort=effort, patience=patience, pause=PAUSE)
     mine = latency(measured.durations[_OURS], confidence=effort.confidence)
     return {
         name: Found(
@@ -119,16 +125,17 @@ def _in_turn(
 
 
 def _in_blocks(
-    name: str, ours: Callable[[], object], rival: Sampled, effort: Effort, timeline: Timeline | None
+    name: str, ours: Callable[[], object], rival: Sampled, effort: Effort, patience: Patience | None
 ) -> Found:
     """Ours and the rival in blocks of seconds, each first in every other pair of blocks."""
-    block = Effort(1, max(1.0, effort.seconds / (2 * _BLOCKS)), effort.most_seconds, effort.confidence)
+    seconds = max(SHORTEST_BLOCK, effort.seconds / (2 * _BLOCKS))
+    block = Effort(1, seconds, max(seconds, effort.most_seconds), effort.confidence)
     settings = Settings(runner=_OURS, device="cpu", measured="infer", precision="", threads=None)
     mine: list[float] = []
     theirs: list[float] = []
 
     def one_of_ours() -> None:
-        mine.extend(closed_loop(ours, settings=settings, effort=block, timeline=timeline).durations)
+        mine.extend(closed_loop(ours, settings=settings, effort=block, patience=patience).durations)
 
     for index in range(_BLOCKS):
         if index % 2:

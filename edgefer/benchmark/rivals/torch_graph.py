@@ -8,6 +8,7 @@ that runs eagerly and compiles; batch norms being folded is in PyTorch's favour.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -83,7 +84,9 @@ class _Builder:
             values[node.output[0]] = result
             return
         for index, name in enumerate(node.output):
-            values[name] = result[index]
+            # Of a node of the graph, taking a part is a call of its own.
+            computed = isinstance(result, self._torch.fx.Node)
+            values[name] = self._graph.call_function(operator.getitem, (result, index)) if computed else result[index]
 
     def _value(self, name: str) -> Any:
         """The node of a value; a constant becomes a parameter of the module on first use."""

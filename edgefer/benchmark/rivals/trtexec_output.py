@@ -61,9 +61,7 @@ def times_of(exported: str) -> tuple[float, ...]:
     try:
         times = tuple(float(each["latencyMs"]) / 1e3 for each in json.loads(exported))
     except (ValueError, KeyError, TypeError) as error:
-        raise EdgeferError(
-            f"the times that trtexec exported cannot be read: {error}", details=exported[:500]
-        ) from error
+        raise EdgeferError(f"trtexec exported no times that can be read: {error}", details=exported[:500]) from error
     if not times:
         raise EdgeferError("trtexec exported no times", hint="it needs a second or more of --duration")
     return times
