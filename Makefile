@@ -7,8 +7,10 @@ STAMP := $(VENV)/.edgefer-installed
 DEMO ?= demo-output
 PYTHONS ?= python3.10 python3.11 python3.12
 PYTEST_WORKERS ?= 2
+BENCHMARKS ?= benchmarks
+BENCH_OUTPUT := bench-output/suite.json
 
-.PHONY: demo test test-slow test-pythons bench bench-synthetic lint docs clean rtx install
+.PHONY: demo test test-slow test-pythons bench bench-store bench-check bench-synthetic lint docs clean rtx install
 
 install: $(STAMP)
 
@@ -44,9 +46,24 @@ test-slow: rtx
 test-pythons: $(STAMP)
 	$(PY) tests/pythons.py $(if $(TORCH),--torch) $(PYTHONS)
 
+# Twelve minutes on two cores that do nothing else. The table also comes when a benchmark failed, and says which goals were
+# missed; BENCHMARKS=benchmarks/test_bench_session.py measures a part.
 bench: $(STAMP)
-	$(PY) -m pytest benchmarks --benchmark-only --benchmark-json=bench-output.json -q
-	$(PY) benchmarks/table.py bench-output.json
+	@mkdir -p $(dir $(BENCH_OUTPUT)) && rm -f $(BENCH_OUTPUT)
+	@$(PY) -m pytest $(BENCHMARKS) --benchmark-only --benchmark-json=$(BENCH_OUTPUT) -q; status=$$?; \
+	    $(PY) -m benchmarks.table $(BENCH_OUTPUT) && exit $$status
+
+# Keeps the last run's ratios as those to hold later ones against on this machine. Storing several runs of the same code
+# makes the noise that is allowed for that of runs.
+bench-store: $(STAMP)
+	$(PY) -m benchmarks.store $(BENCH_OUTPUT)
+
+# Measures anew, and fails when a ratio has fallen behind the stored one by more than the measured noise.
+bench-check: $(STAMP)
+	@mkdir -p $(dir $(BENCH_OUTPUT)) && rm -f $(BENCH_OUTPUT)
+	@$(PY) -m benchmarks.check --is-stored
+	@$(PY) -m pytest $(BENCHMARKS) --benchmark-only --benchmark-json=$(BENCH_OUTPUT) -q; status=$$?; \
+	    $(PY) -m benchmarks.check $(BENCH_OUTPUT) && exit $$status
 
 bench-synthetic: $(STAMP)
 	$(PY) benchmarks/synthetic_study.py
@@ -55,4 +72,4 @@ docs: $(STAMP)
 	$(PY) -m edgefer.cli.reference
 
 clean:
-	rm -rf $(VENV) $(DEMO) bench-output.json .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(DEMO) $(BENCH_OUTPUT) .pytest_cache .mypy_cache .ruff_cache

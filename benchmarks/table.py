@@ -1,51 +1,75 @@
-"""One table of ratios from pytest-benchmark's JSON: `python benchmarks/table.py bench-output.json`.
+"""One table of ratios from pytest-benchmark's JSON: `python -m benchmarks.table bench-output/suite.json`.
 
-A benchmark states in `extra_info` what it is measured `against`, the `ratio` of medians taken in the same run (below 1:
-edgefer is faster), its `goal` and whether that is `met`.
+A ratio is of medians taken in the same run; below 1, edgefer is faster. Ends with 1 when a goal is missed.
 """
 
 from __future__ import annotations
 
-import json
-import platform
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.fingerprint import fingerprint
+from benchmarks.rows import Measured, Row, read_run
+from benchmarks.units import duration
+from edgefer.errors import EdgeferError
 
-def main(path: str) -> int:
+WIDTH = 150
+_RIGHT = {"median", "ratio", "now", "stored"}
+
+
+def main(arguments: Sequence[str]) -> int:
     """Print the table; 1 when a goal was missed."""
-    results = json.loads(Path(path).read_text())
-    cpu = results.get("machine_info", {}).get("cpu", {}).get("brand_raw", platform.processor())
-    table = Table(title=f"medians on {cpu or platform.machine()}")
-    for column in ("benchmark", "median", "against", "ratio", "goal", "met"):
-        table.add_column(column, justify="right" if column in {"median", "ratio"} else "left")
-    missed = 0
-    for result in results["benchmarks"]:
-        info = result["extra_info"]
-        met = info.get("met")
-        missed += met is False
-        ratio = info.get("ratio")
-        table.add_row(
-            result["name"],
-            _duration(info.get("seconds", result["stats"]["median"])),
-            str(info.get("against", "")),
-            "" if ratio is None else f"{ratio:.2f}",
-            str(info.get("goal", "")),
-            "" if met is None else ("yes" if met else "NO"),
-        )
-    Console(width=150).print(table)
+    rows = read_run(Path(arguments[0])).rows
+    # Names have brackets, which would be taken for markup.
+    console = Console(width=WIDTH, markup=False, highlight=False)
+    console.print(ratios(rows, f"medians on {fingerprint()}"))
+    missed = [row.name for row in rows if row.met is False]
+    if missed:
+        console.print(f"goals missed: {'; '.join(missed)}")
     return 1 if missed else 0
 
 
-def _duration(seconds: float) -> str:
-    for factor, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "us")):
-        if seconds * factor >= 1:
-            return f"{seconds * factor:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
+def ratios(rows: Sequence[Row], title: str) -> Table:
+    """The rows as a table."""
+    table = columns(title, "benchmark", "median", "against", "ratio", "interval", "goal", "met")
+    for row in rows:
+        measured = row.measured
+        table.add_row(
+            row.name,
+            duration(row.seconds),
+            row.against,
+            f"{measured.ratio:.2f}" if measured else "",
+            interval(measured) if measured else "",
+            row.goal,
+            {None: "", True: "yes", False: "NO"}[row.met],
+        )
+    return table
+
+
+def columns(title: str, *names: str) -> Table:
+    """An empty table, numbers to the right."""
+    table = Table(title=title)
+    for name in names:
+        table.add_column(name, justify="right" if name in _RIGHT else "left")
+    return table
+
+
+def interval(measured: Measured) -> str:
+    return f"{measured.low:.2f} to {measured.high:.2f}"
+
+
+def ending(main: Callable[[Sequence[str]], int]) -> int:
+    """Run a command on this process's arguments; an error in a line instead of a traceback, and 2."""
+    try:
+        return main(sys.argv[1:])
+    except EdgeferError as error:
+        print(error, file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1]))
+    raise SystemExit(ending(main))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks.interleaved import interleaved
+from benchmarks.note import note
 
 MOST_ADDED = 40e-3
 ROUNDS = 15
@@ -27,13 +28,10 @@ def test_import(benchmark: Any, case: str) -> None:
 
     pair = interleaved(lambda: run(STATEMENTS[case]), lambda: run("import numpy"), ROUNDS, warm_up=2)
     benchmark.pedantic(run, (STATEMENTS[case],), rounds=3)
-    benchmark.extra_info.update(
-        against="import numpy",
-        seconds=pair.ours,
-        bare_seconds=pair.bare,
-        added_seconds=pair.added,
-        ratio=pair.ratio,
+    note(
+        benchmark,
+        pair,
+        "import numpy",
         goal=f"at most {1e3 * MOST_ADDED:.0f} ms more",
         met=pair.added <= MOST_ADDED,
     )
-    print(f"\n{STATEMENTS[case]}: {1e3 * pair.ours:.0f} ms, numpy alone {1e3 * pair.bare:.0f} ms")

@@ -17,6 +17,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("openvino")
 
 from benchmarks.interleaved import interleaved
+from benchmarks.note import note
 from benchmarks.two_towers import SIZE, full_width, small
 from edgefer.runtime.openvino_runner import OpenVinoRunner
 from edgefer.runtime.session import Session
@@ -44,16 +45,10 @@ def test_infer_openvino(benchmark: Any, width: str) -> None:
     )
     benchmark.pedantic(lambda: session.infer(**feeds), rounds=10, warmup_rounds=1)
     full = width == "full"
-    benchmark.extra_info.update(
-        against="the same compiled OpenVINO model called bare",
-        seconds=pair.ours,
-        bare_seconds=pair.bare,
-        added_seconds=pair.added,
-        ratio=pair.ratio,
+    note(
+        benchmark,
+        pair,
+        "the same compiled OpenVINO model called bare",
         goal=f"at most {MOST_TIMES:g} x" if full else f"at most {1e6 * MOST_ADDED:.0f} us more",
         met=pair.ratio <= MOST_TIMES if full else pair.added <= MOST_ADDED,
-    )
-    print(
-        f"\n{width}: infer {1e3 * pair.ours:.3f} ms, bare {1e3 * pair.bare:.3f} ms, "
-        f"{pair.ratio:.3f} x, {1e6 * pair.added:+.0f} us"
     )

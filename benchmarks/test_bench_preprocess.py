@@ -2,9 +2,10 @@
 
     python -m pytest benchmarks/test_bench_preprocess.py -s
 
-The goal is against the plain code of the rule's name: the area filter where the image shrinks (OpenCV's INTER_AREA),
-then colour order, float, scale, transposition. A second row has the resize steps of edgefer's rule and only the rest
-plain: it shows what is left once the resizing is the same. Results are compared before they are timed.
+Twice: against the plain code of the rule's name, which is the area filter where the image shrinks (OpenCV's
+INTER_AREA), then colour order, float, scale, transposition; and against the very steps of edgefer's rule for these
+sizes, written out, and the same plain rest. In the second, both resize by the same calls, which take two thirds of the
+plain code's time: little is left to gain. Results are compared before they are timed.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import numpy as np
 import pytest
 
 from benchmarks.interleaved import interleaved
+from benchmarks.note import note
 from edgefer.bundle.manifest import ImageSpec, InputSpec
-from edgefer.runtime.preprocess import Preprocessor
-from edgefer.runtime.resize import area_bilinear
+from edgefer.runtime.preprocess import Preprocessor, tensors_of
 
 cv2 = pytest.importorskip("cv2")
 
@@ -34,20 +35,28 @@ INFRARED = {
     for channels in (1, 3)
 }
 
-Resize = Callable[[Any, int, int], Any]
+Resize = Callable[[Any], Any]
 
 
-def inter_area(image: Any, height: int, width: int) -> Any:
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+def inter_area(image: Any) -> Any:
+    return cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+
+
+def same_steps(image: Any) -> Any:
+    """Of 1280x720 the halves first; then bilinear to twice the target, and the mean of 2x2."""
+    if image.shape[0] == 720:
+        image = cv2.resize(image, (640, 360), interpolation=cv2.INTER_AREA)
+    image = cv2.resize(image, (2 * SIZE, 2 * SIZE), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
 
 def plain_visible(frame: Any, resize: Resize) -> Any:
-    image = cv2.cvtColor(resize(frame, SIZE, SIZE), cv2.COLOR_BGR2RGB)
+    image = cv2.cvtColor(resize(frame), cv2.COLOR_BGR2RGB)
     return np.ascontiguousarray((image.astype(np.float32) / 255.0).transpose(2, 0, 1))[None]
 
 
 def plain_infrared(frame: Any, resize: Resize, channels: int) -> Any:
-    image = resize(frame, SIZE, SIZE)
+    image = resize(frame)
     image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if channels == 3 else image[..., None]
     top = 255.0 if frame.dtype == np.uint8 else 65535.0
     return np.ascontiguousarray((image.astype(np.float32) / top).transpose(2, 0, 1))[None]
@@ -78,11 +87,12 @@ CASES = {
 def test_images_to_tensors(benchmark: Any, case: str, resize: str) -> None:
     takes_visible, channels, dtype = CASES[case]
     visible, infrared = frames(dtype)
-    first, second = Preprocessor(VISIBLE), Preprocessor(INFRARED[channels or 3])
-    steps = inter_area if resize == "inter-area" else area_bilinear
+    images = [(Preprocessor(VISIBLE), visible)] if takes_visible else []
+    images += [(Preprocessor(INFRARED[channels]), infrared)] if channels else []
+    steps = inter_area if resize == "inter-area" else same_steps
 
     def ours() -> list[Any]:
-        return [*([first(visible)] if takes_visible else []), *([second(infrared)] if channels else [])]
+        return tensors_of(images)
 
     def plain() -> list[Any]:
         tensors = [plain_visible(visible, steps)] if takes_visible else []
@@ -93,12 +103,12 @@ def test_images_to_tensors(benchmark: Any, case: str, resize: str) -> None:
         assert np.sqrt(np.mean((found - expected) ** 2)) <= (1.5 / 255 if resize == "inter-area" else 1e-6)
     pair = interleaved(ours, plain, ROUNDS, warm_up=10)
     benchmark.pedantic(ours, rounds=20, warmup_rounds=2)
-    benchmark.extra_info.update(
-        against="INTER_AREA and plain conversion" if resize == "inter-area" else "the same resizing, plain conversion",
-        seconds=pair.ours,
-        bare_seconds=pair.bare,
-        ratio=pair.ratio,
+    # The goal is of what a camera's pair takes, colour and infrared together.
+    is_goal = case.startswith("pair")
+    note(
+        benchmark,
+        pair,
+        "INTER_AREA and plain conversion" if resize == "inter-area" else "the same resizing, plain conversion",
+        goal=f"at most {MOST_TIMES:g} x" if is_goal else "",
+        met=pair.ratio <= MOST_TIMES if is_goal else None,
     )
-    if resize == "inter-area":
-        benchmark.extra_info.update(goal=f"at most {MOST_TIMES:g} x", met=pair.ratio <= MOST_TIMES)
-    print(f"\n{case}, {resize}: {1e3 * pair.ours:.3f} ms, plain {1e3 * pair.bare:.3f} ms, {pair.ratio:.2f} x")
