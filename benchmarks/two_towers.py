@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
+from edgefer.bundle.arrays import encode_array
 from edgefer.bundle.container import Bundle
+from edgefer.bundle.golden import decode
 from edgefer.bundle.manifest import (
     BudgetSpec,
     GateSpec,
+    GoldenSpec,
     GraphSpec,
     ImageSpec,
     InputSpec,
@@ -23,6 +27,7 @@ from edgefer.bundle.manifest import (
     OutputSpec,
     Provenance,
 )
+from edgefer.runtime.session import Session
 
 SIZE, CLASSES = 224, 5
 LABELS = ("angry", "happy", "neutral", "sad", "surprise")
@@ -95,6 +100,28 @@ def small() -> Bundle:
         features.append(build.node("Flatten", build.node("GlobalAveragePool", x)))
     build.linear(build.node("Concat", *features, axis=1), 64, CLASSES)
     return _bundle(build, "small")
+
+
+def with_golden(bundle: Bundle, count: int) -> Bundle:
+    """The bundle with so many golden inputs, random 8-bit codes, answered by onnxruntime on this machine."""
+    generator = np.random.default_rng(1)
+    graph = bundle.graph()
+    codes = {spec.name: generator.integers(0, 256, (count, *spec.shape[1:]), np.uint8) for spec in graph.inputs}
+    feeds = {spec.name: decode(codes[spec.name], spec) for spec in graph.inputs}
+    with Session(bundle, device="onnxruntime") as session:
+        rows = [session.run({name: array[row : row + 1] for name, array in feeds.items()}) for row in range(count)]
+    logits = np.concatenate([row["logits"] for row in rows])
+    arrays = {**codes, "reference": logits, "expected": logits}
+    members = {name: bytes(bundle.member(name)) for name in bundle.members}
+    members |= {f"golden/{name}.npy": encode_array(array) for name, array in arrays.items()}
+    golden = GoldenSpec(
+        count=count,
+        inputs={name: f"golden/{name}.npy" for name in codes},
+        reference={"logits": "golden/reference.npy"},
+        expected={"logits": "golden/expected.npy"},
+        tolerance=1e-3,
+    )
+    return Bundle.from_members(msgspec.structs.replace(bundle.manifest, golden=golden), members)
 
 
 def _bundle(build: _Builder, name: str) -> Bundle:
