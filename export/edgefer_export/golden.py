@@ -26,6 +26,10 @@ TOLERANCES = {"fp32": 1e-3, "fp16": 2e-2, "int8": 5e-2, "int8+fp16": 5e-2}
 order, and one INT8 step moves with it. Wide enough for that, far too narrow for a wrong layer."""
 
 
+MOST_BYTES = 8 << 20
+"""Room for the answers in a bundle; a network that answers with images gets fewer golden inputs than `COUNT`."""
+_BYTES_OF_ANSWER = 8
+"""Two float32 for each element: of the network itself and of the deployed graph."""
 _INT8_SHARE = 0.5
 """Of what quantising changed in raw outputs, the part that an engine may differ: it rounds to other neighbours. Among the
 scores of thousands of cells one is always near a step; five per cent of the largest does not cover it."""
@@ -51,7 +55,9 @@ def golden_inputs(network: Network, data: Dataset | None) -> dict[str, npt.NDArr
         return {}
     batch = network.inputs[0].shape[0]
     # Answers of several shapes do not stand in one array.
-    count = -(-COUNT // batch) * batch if network.fixed_shapes else batch
+    fitting = MOST_BYTES // (_BYTES_OF_ANSWER * max(1, network.answer_elements))
+    wanted = max(1, min(COUNT, fitting)) if network.fixed_shapes else 1
+    count = -(-wanted // batch) * batch
     band = next((spec.image.band for spec in network.inputs if spec.role == "infrared" and spec.image), None)
     faces = all(spec.role in {"visible", "infrared", "present"} for spec in network.inputs)
     if data is None and faces:

@@ -55,7 +55,7 @@ class FileInput:
         """What the file is fed for one example (1, ...) of the bundle's input."""
         value = tensor if self.batched else tensor[0]
         value = np.repeat(value, self.repeat, axis=0) if self.repeat > 1 else value
-        return np.ascontiguousarray(value.astype(helper.tensor_dtype_to_np_dtype(self.element)))
+        return np.asarray(value, helper.tensor_dtype_to_np_dtype(self.element), order="C")
 
 
 def file_inputs(graph: onnx.GraphProto, given: Mapping[str, tuple[int, ...]], where: str) -> tuple[FileInput, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -76,6 +77,11 @@ class ForeignNetwork:
     def fixed_shapes(self) -> bool:
         """Whether no output's shape depends on the values of the inputs."""
         return not any(each.varies for each in self.file_outputs)
+
+    @property
+    def answer_elements(self) -> int:
+        """How many values all outputs are for one example."""
+        return sum(math.prod(each.shape) for each in self.file_outputs)
 
     def reference(self) -> Callable[[Tensors], Outputs]:
         """The file as it was given, in onnxruntime with optimisations off."""

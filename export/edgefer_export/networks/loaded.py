@@ -47,6 +47,11 @@ class LoadedNetwork:
         return sum(parameter.numel() for parameter in self.module.parameters())
 
     @property
+    def answer_elements(self) -> int:
+        """The number of logits; what else a network gives is small beside an image, or ours."""
+        return len(self.labels)
+
+    @property
     def native(self) -> Precision:
         """The precision that its weights are in."""
         return "fp32"
