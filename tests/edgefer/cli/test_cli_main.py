@@ -75,7 +75,8 @@ def test_help_of_each_verb_has_an_example(run_cli: Run, name: str) -> None:
 def test_the_examples_of_the_help_can_be_typed(name: str) -> None:
     (verb,) = (each for each in VERBS if each.name == name)
     lines = [shlex.split(line) for line in verb.load().EXAMPLE.splitlines()]
-    assert [words[:2] for words in lines] == [["edgefer", name]] * len(lines)
+    typed = ["edgefer", *name.split()]
+    assert [words[: len(typed)] for words in lines] == [typed] * len(lines)
     assert [parse(words[1:]).verb for words in lines] == [name] * len(lines)
 
 
