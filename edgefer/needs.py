@@ -58,6 +58,7 @@ _VERBS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("infer", ("onnxruntime", "opencv-python"), ("cpu", "vision")),
     ("evaluate", ("onnxruntime", "opencv-python"), ("cpu", "vision")),
     ("verify", ("onnxruntime",), ("cpu",)),
+    ("check", ("onnx",), ("device",)),
     ("Session on ready tensors", ("onnxruntime",), ("cpu",)),
     ("inspect", (), ()),
 )

@@ -18,8 +18,7 @@ import msgspec
 from edgefer.engine import child, protocol
 from edgefer.engine.driver import cuda_driver
 from edgefer.engine.flavours import FlavourName
-from edgefer.engine.support.report import ParserAnswer
-from edgefer.errors import CompileError, EnvironmentMismatch
+from edgefer.engine.support.report import ParserAnswer, Problem
 from edgefer.progress import Silent
 
 ASK_WORKER: tuple[str, ...] = (sys.executable, "-m", "edgefer.engine.ask_worker")
@@ -48,9 +47,10 @@ def ask_parser(
 ) -> tuple[ParserAnswer | None, str]:
     """Ask the parser of the target's own release, where it is on this machine.
 
+    A parser that dies, or takes longer than `timeout` seconds, has refused the graph.
+
     Raises:
-        CompileError: the child took longer than `timeout` seconds, or ended without an answer.
-        EnvironmentMismatch: there is no room for its files.
+        EnvironmentMismatch: there is no room for the files of the request.
     """
     flavour, note = _flavour_of(target)
     if flavour is None:
@@ -66,30 +66,29 @@ def ask_parser(
         return _asked([*command, str(folder)], folder, flavour, timeout)
 
 
-def _asked(command: list[str], folder: Path, flavour: str, timeout: float) -> tuple[ParserAnswer | None, str]:
+def _asked(command: list[str], folder: Path, flavour: FlavourName, timeout: float) -> tuple[ParserAnswer | None, str]:
     try:
         code = child.run(command, folder, task=f"ask {flavour}", timeout=timeout, reporter=Silent())
-    except subprocess.TimeoutExpired as error:
-        raise CompileError(
-            f"the parser of {flavour} did not answer within {timeout:g} s and was stopped",
-            hint="check without asking it",
-            details=child.tail(folder),
-        ) from error
+    except subprocess.TimeoutExpired:
+        return _failed(flavour, f"the parser gave no answer within {timeout:g} s"), ""
     answer, failure = folder / ANSWER, folder / protocol.FAILURE
     if code == 0 and answer.exists():
         return msgspec.json.decode(answer.read_bytes(), type=ParserAnswer), ""
     if code > 0 and failure.exists():
         told = msgspec.json.decode(failure.read_bytes(), type=protocol.Failure)
-        if told.kind == EnvironmentMismatch.__name__:
-            return None, f"its parser was not asked: {told.message}"
-        raise CompileError(told.message, hint=told.hint, details=told.details)
+        return None, f"its parser was not asked: {told.message}"
     if code < 0:
-        raise child.died(-code, "asks the parser", child.tail(folder))
-    raise CompileError(
-        f"the process that asks the parser ended with status {code} and no answer",
-        hint="the log below is all that it said",
-        details=child.tail(folder),
-    )
+        return _failed(flavour, child.died(-code, "asks the parser", child.tail(folder)).message), ""
+    last = child.tail(folder).strip().splitlines()
+    return _failed(flavour, f"the process that asks the parser ended with status {code}: {''.join(last[-1:])}"), ""
+
+
+def _failed(flavour: FlavourName, reason: str) -> ParserAnswer:
+    """A parser that dies of a graph does not take it."""
+    version = _installed(flavour)
+    source = f"the parser of {flavour} {version}"
+    problem = Problem(severity="refused", reason=reason, source=source, remedy="compile a smaller part of the graph")
+    return ParserAnswer(flavour=flavour, version=version, accepted=False, problems=(problem,))
 
 
 def _flavour_of(target: str) -> tuple[FlavourName | None, str]:

@@ -16,7 +16,7 @@ from edgefer.engine.support import graph as graphs
 from edgefer.engine.support.model import ONNX, model_problems
 from edgefer.engine.support.nodes import node_problems
 from edgefer.engine.support.reading import Graph, read_graph
-from edgefer.engine.support.report import ParserAnswer, Problem, SupportReport, combined, verdict_of
+from edgefer.engine.support.report import Problem, SupportReport, combined, verdict_of
 from edgefer.engine.support.table import table
 from edgefer.errors import CompileError
 
@@ -64,11 +64,10 @@ def check(
     )
 
 
-def refusal(report: SupportReport) -> Problem | None:
-    """The first thing that the facts or a parser refuse; None where nothing is refused."""
-    answer: ParserAnswer | None = report.parser
-    found = [*report.problems, *(answer.problems if answer is not None else ())]
-    return next((each for each in found if each.severity == "refused"), None)
+def refusals(report: SupportReport) -> tuple[Problem, ...]:
+    """What the facts refuse, and then what a parser does."""
+    answered = report.parser.problems if report.parser is not None else ()
+    return tuple(each for each in (*report.problems, *answered) if each.severity == "refused")
 
 
 def _inlined(read: Graph) -> tuple[Any, bytes, tuple[str, ...], tuple[Problem, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import sys
 from collections.abc import Mapping
@@ -64,13 +63,11 @@ def check_target(name: str) -> str:
     """`name` where it is a target.
 
     Raises:
-        UsageError: it is not; the nearest one is suggested.
+        UsageError: it is not; a release in between two of them is neither of them.
     """
     if name in TARGETS:
         return name
-    near = difflib.get_close_matches(name, TARGETS, n=1)
-    suggestion = f"Did you mean {near[0]}? " if near else ""
-    raise UsageError(f"There is no target {name!r}.", hint=f"{suggestion}Targets: {', '.join(TARGETS)}.")
+    raise UsageError(f"There are no facts of the target {name!r}.", hint=f"Targets: {', '.join(TARGETS)}.")
 
 
 @functools.cache
