@@ -31,8 +31,8 @@ MOST_BYTES = 8 << 20
 _BYTES_OF_ANSWER = 8
 """Two float32 for each element: of the network itself and of the deployed graph."""
 _INT8_SHARE = 0.5
-"""Of what quantising changed in raw outputs, the part that an engine may differ: it rounds to other neighbours. Among the
-scores of thousands of cells one is always near a step; five per cent of the largest does not cover it."""
+"""Of what quantising changed in raw outputs, the part that an engine may differ: it rounds to other neighbours. Among
+the scores of thousands of cells one is always near a step; five per cent of the largest does not cover it."""
 
 
 @dataclass(frozen=True)

@@ -69,9 +69,10 @@ def _entry(graph: onnx.GraphProto, entry: FileInput, names: UniqueNames) -> list
             axes = _axes(graph, names)
             nodes.append(helper.make_node("Squeeze", [source, axes], [target], names.take(f"{entry.name}/Squeeze")))
         else:
-            attributes = {"to": entry.element} if step == "Cast" else {}
-            name = names.take(f"{entry.name}/{step}")
-            nodes.append(helper.make_node(step, [source], [target], name, **attributes))
+            node = helper.make_node(step, [source], [target], names.take(f"{entry.name}/{step}"))
+            if step == "Cast":
+                node.attribute.append(helper.make_attribute("to", entry.element))
+            nodes.append(node)
         source = target
     return nodes
 

@@ -47,7 +47,7 @@ class FileOutput:
 
 
 class Original:
-    """The file's own graph, untouched but for further tensors that it is made to give.
+    """The file's own graph, untouched but for further tensors that it is made to give and names that stand twice.
 
     Raises:
         ExportError: onnxruntime cannot load it.
@@ -55,10 +55,14 @@ class Original:
 
     def __init__(self, model: onnx.ModelProto, where: str, further: tuple[str, ...] = ()) -> None:
         self._where = where
-        if further:
+        names = [node.name for node in model.graph.node if node.name]
+        if further or len(set(names)) < len(names):
             tapped = onnx.ModelProto()
             tapped.CopyFrom(model)
             tapped.graph.output.extend(onnx.ValueInfoProto(name=name) for name in further)
+            # onnxruntime refuses two nodes of one name; what they compute does not depend on it.
+            for node in tapped.graph.node:
+                node.name = node.name if names.count(node.name) < 2 else ""
             model = tapped
         try:
             self._runner = literal_graph(model, threads=1)

@@ -37,7 +37,8 @@ class Network(Protocol):
     them, is None. `native` is the precision that the network is written in, `fp32` unless it came quantised or in half
     precision. `reference_name` and `first_step` are what the report calls the network itself and its first graph;
     `digest` is the SHA-256 (hex) of the file it came from, if that is what it is. `fixed_shapes` says that the shapes
-    of the outputs do not depend on the values of the inputs, `answer_elements` how many values they are for one example.
+    of the outputs do not depend on the values of the inputs, `answer_elements` how many values they are for one
+    example.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""ONNX files that cannot become a bundle: each is refused by a sentence that names the file, node or tensor at fault."""
+"""ONNX files that cannot become a bundle: each is refused by a sentence that names the file, node or tensor."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_weights_that_lie_elsewhere(location: str, said: str, tmp_path: Path) ->
     (tmp_path / "secret.data").write_bytes(b"\0" * 48)
     with pytest.raises(InputError) as raised:
         load_onnx(external(folder, location))
-    assert "'w'" in raised.value.message and location in raised.value.message and said in raised.value.message
+    assert all(each in raised.value.message for each in ("'w'", location, said))
 
 
 def test_weights_beside_the_file_are_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ The table is the expectation: for each file the sizes that it leaves open, and w
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -114,11 +113,10 @@ def ids(case: Case) -> str:
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Builds without the child that simplifies and without the report's page, a second each; both are tested below."""
     monkeypatch.setattr(steps, "simplify", lambda model: SimplifyResult(model, False, "not simplified: a test"))
     monkeypatch.setattr(building, "write_report", lambda report, folder: (folder, folder))
-    yield
 
 
 def built(case: Case, folder: Path) -> Bundle:
