@@ -11,6 +11,7 @@ import numpy as np
 from edgefer.cli.infer import warn
 from edgefer.cli.options import DATA_HELP, add_bundle, add_layout, add_threads, reporter
 from edgefer.cli.output import Outcome, percent, table
+from edgefer.errors import UsageError
 
 if TYPE_CHECKING:
     from edgefer.progress import Reporter
@@ -38,6 +39,11 @@ def run(arguments: argparse.Namespace) -> Outcome:
     told = reporter(arguments)
     bundle = Bundle.read(arguments.bundle)
     labels = bundle.manifest.labels
+    if not labels:
+        raise UsageError(
+            f"{arguments.bundle} has no classes, so there is no right and wrong to count.",
+            hint="Session.run gives its raw outputs; `edgefer verify` compares them with known ones.",
+        )
     dataset = open_dataset(arguments.data, getattr(arguments, "layout", None), labels=labels, reporter=told)
     feeds = Feeds(dataset, bundle.graph().inputs)
     started = time.monotonic()

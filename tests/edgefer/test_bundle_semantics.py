@@ -47,7 +47,6 @@ CONTRADICTIONS: dict[str, tuple[Any, str]] = {
     "no batch": (lambda m: graph_with(m, batches=()), "batches ()"),
     "a batch of nothing": (lambda m: graph_with(m, batches=(0, 1)), "batches (0, 1)"),
     "another batch": (lambda m: graph_with(m, batches=(2,)), "first axis must be 2"),
-    "no input": (lambda m: graph_with(m, inputs=()), "no input"),
     "no output": (lambda m: graph_with(m, outputs=()), "no output"),
     "two tensors of a name": (lambda m: input_with(m, 0, name="infrared"), "2 tensors are named 'infrared'"),
     "two inputs of a role": (lambda m: input_with(m, 0, role="infrared"), "2 inputs have the role 'infrared'"),

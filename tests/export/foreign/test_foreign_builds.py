@@ -139,6 +139,14 @@ def test_int8_of_a_classifier_needs_data_to_judge_on(classifier: Path, photograp
     assert built(tmp_path, classifier, calibration=photographs, output_roles={"scores": "other"}).precision == "int8"
 
 
+def test_a_bundle_without_classes_is_not_evaluated(
+    detector: Path, photographs: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    built(tmp_path, detector)
+    assert main(["evaluate", str(tmp_path / "out.edgefer"), "--data", photographs]) == 2
+    assert "has no classes" in capsys.readouterr().err
+
+
 def test_a_fixed_batch_cannot_be_freed(tmp_path: Path) -> None:
     graph = helper.make_graph(
         [helper.make_node("Reshape", ["x", "shape"], ["y"], "fixed")],
