@@ -11,11 +11,15 @@ from typing import Literal
 
 import msgspec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Role = Literal["visible", "infrared", "present", "other"]
 GraphRole = Literal["fused", "visible", "infrared", "saliency", "other"]
-ResizeRule = Literal["area-bilinear"]
+ResizeRule = Literal["area-bilinear", "bilinear", "area", "nearest", "bicubic"]
+Fit = Literal["stretch", "letterbox", "centre-crop"]
+Align = Literal["centre", "top-left"]
+GreyWeights = Literal["bt601", "bt709", "average"]
+Equalise = Literal["none", "histogram", "clahe"]
 Precision = Literal["fp32", "fp16", "int8", "int8+fp16"]
 Verdict = Literal["pass", "fail", "undecided", "numeric", "not-run"]
 
@@ -27,10 +31,21 @@ class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ImageSpec(_Struct, frozen=True, kw_only=True):
     """How an image becomes this input: what the pre-processing does, in this order.
 
-    Resize to the input's H and W by `resize`, convert from the caller's colour order to `colour`, scale an 8-bit
-    image from 0..255, or a 16-bit one from `window16`, to `range`, then subtract `mean` and divide by `std` per channel
-    (both in units of `range`). A network that normalises inside its graph has mean 0 and std 1 here, so that it happens
-    in exactly one place.
+    1. Crop to the box `crop`: left, top, right, bottom as shares of the image's width and height.
+    2. `fit` the box to the input's H and W: `stretch` it; or take its largest centred part of the aspect W:H, with
+       sides shortened to the share `keep` (`centre-crop`); or keep it whole and its aspect, with bars around it
+       (`letterbox`), equal on opposite sides or all to the right and below (`align`).
+    3. Resize by `resize` (`edgefer.runtime.resize_rules`).
+    4. Convert from the caller's colour order to `colour`, to grey by the weights `grey`. Grey is repeated for an input
+       of three channels, be it the image's or made from colours because `colour` is `grey`.
+    5. `equalise` what is grey, or else the luma, by its histogram or by CLAHE with `clip_limit` and `tiles`, across
+       and down (`edgefer.runtime.equalise`).
+    6. Scale an 8-bit image from 0..255, or a 16-bit one from `window16`, to `range`.
+    7. Subtract `mean` and divide by `std` per channel, both in units of `range`. A network that normalises inside its
+       graph has mean 0 and std 1 here, so that it happens in exactly one place.
+
+    The bars of a letterbox are `pad`, one level of 0..255 for all channels or one for each in the order of `colour`.
+    They are put in behind step 5 and go through 6 and 7 as pixels of 8 bits do.
     """
 
     colour: Literal["rgb", "bgr", "grey"]
@@ -38,7 +53,16 @@ class ImageSpec(_Struct, frozen=True, kw_only=True):
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     window16: tuple[int, int] = (0, 65535)
+    crop: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    fit: Fit = "stretch"
+    keep: float = 1.0
+    pad: tuple[int, ...] = (0,)
+    align: Align = "centre"
     resize: ResizeRule = "area-bilinear"
+    grey: GreyWeights = "bt601"
+    equalise: Equalise = "none"
+    clip_limit: float = 2.0
+    tiles: tuple[int, int] = (8, 8)
     band: Literal["visible", "nir", "lwir"] | None = None
 
 

@@ -6,10 +6,10 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator
 
+from edgefer.bundle.image_faults import image_faults
 from edgefer.bundle.manifest import GraphSpec, InputSpec, Manifest
 
 CAMERAS = ("visible", "infrared")
-CHANNELS_OF_COLOUR = {"rgb": 3, "bgr": 3, "grey": 1}
 
 
 def faults(manifest: Manifest, members: Collection[str]) -> list[str]:
@@ -79,25 +79,7 @@ def _of_input(spec: InputSpec) -> Iterator[str]:
         yield f"is a camera and has the shape {spec.shape}, expected (N, C, H, W)"
     if spec.role == "present" and spec.shape[1:] != (len(CAMERAS),):
         yield f"is the modality mask and has the shape {spec.shape}, expected (N, {len(CAMERAS)})"
-    image = spec.image
-    if image is None or len(spec.shape) != 4:
-        return
-    channels = spec.shape[1]
-    if channels not in (1, 3):
-        yield f"is an image of {channels} channels, expected 1 or 3"
-    elif CHANNELS_OF_COLOUR[image.colour] != channels and not (image.colour == "grey" and channels == 3):
-        yield f"has {channels} channels and the colour order '{image.colour}'"
-    for field, values in (("mean", image.mean), ("std", image.std)):
-        if values and len(values) != channels:
-            yield f"has {channels} channels and {len(values)} values of {field}"
-    if not all(map(math.isfinite, (*image.mean, *image.std, *image.range))):
-        yield "has a mean, standard deviation or range that is not finite"
-    if any(value <= 0 for value in image.std):
-        yield f"has the standard deviations {image.std}; they must be above 0"
-    if image.range[0] >= image.range[1]:
-        yield f"has the range {image.range}; its end must be above its beginning"
-    if not 0 <= image.window16[0] < image.window16[1] <= 65535:
-        yield f"has the 16-bit window {image.window16}; expected 0 <= beginning < end <= 65535"
+    yield from image_faults(spec)
 
 
 def _of_golden(manifest: Manifest, members: Collection[str]) -> Iterator[str]:

@@ -12,9 +12,33 @@ from edgefer.version import __version__
 Raw = dict[str, Any]
 Step = Callable[[Raw], Raw]
 
-# STEPS[n] turns a manifest of version n into one of version n + 1 and need not set `schema`. Version 1 is the first, so
-# there is none yet; whoever raises SCHEMA_VERSION adds one here and a bundle of the old version to the tests.
-STEPS: Mapping[int, Step] = {}
+# What an image was made into an input by before it could be stated.
+_IMAGE_OF_VERSION_1: Raw = {
+    "crop": [0.0, 0.0, 1.0, 1.0],
+    "fit": "stretch",
+    "keep": 1.0,
+    "pad": [0],
+    "align": "centre",
+    "grey": "bt601",
+    "equalise": "none",
+    "clip_limit": 2.0,
+    "tiles": [8, 8],
+}
+
+
+def _from_1(raw: Raw) -> Raw:
+    """Version 2 states where an image is cropped, how it is fitted and whether it is equalised."""
+
+    def of_input(spec: Raw) -> Raw:
+        return spec if spec.get("image") is None else {**spec, "image": {**spec["image"], **_IMAGE_OF_VERSION_1}}
+
+    graphs = [{**graph, "inputs": [of_input(spec) for spec in graph["inputs"]]} for graph in raw["graphs"]]
+    return {**raw, "graphs": graphs}
+
+
+# STEPS[n] turns a manifest of version n into one of version n + 1 and need not set `schema`. Whoever raises
+# SCHEMA_VERSION adds one here and a bundle of the old version to the tests.
+STEPS: Mapping[int, Step] = {1: _from_1}
 
 
 def upgrade(raw: Raw, *, to: int = SCHEMA_VERSION, steps: Mapping[int, Step] = STEPS) -> Raw:

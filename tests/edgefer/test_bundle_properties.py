@@ -142,6 +142,16 @@ def images(draw: st.DrawFn, channels: int) -> ImageSpec:
         mean=draw(st.just(()) | numbers),
         std=draw(st.just(()) | scales),
         window16=(begin, draw(st.integers(begin + 1, 65535))),
+        crop=draw(st.sampled_from([(0.0, 0.0, 1.0, 1.0), (0.1, 0.25, 0.7, 1.0)])),
+        fit=draw(st.sampled_from(["stretch", "letterbox", "centre-crop"])),
+        keep=draw(st.floats(0.01, 1)),
+        pad=draw(st.sampled_from([(0,), (114,) * channels])),
+        align=draw(st.sampled_from(["centre", "top-left"])),
+        resize=draw(st.sampled_from(["area-bilinear", "bilinear", "area", "nearest", "bicubic"])),
+        grey=draw(st.sampled_from(["bt601", "bt709", "average"])),
+        equalise=draw(st.sampled_from(["none", "histogram", "clahe"])),
+        clip_limit=draw(st.floats(0.1, 256)),
+        tiles=draw(st.tuples(st.integers(1, 256), st.integers(1, 256))),
         band=draw(st.sampled_from([None, "visible", "nir", "lwir"])),
     )
 

@@ -16,6 +16,7 @@ import pytest
 from edgefer.bundle import container, layout, reading, schema
 from edgefer.bundle.container import Bundle
 from edgefer.bundle.layout import pack
+from edgefer.bundle.manifest import SCHEMA_VERSION
 from edgefer.errors import BundleError
 
 
@@ -142,6 +143,7 @@ def test_a_zip_bomb(plain_bundle: Bundle, tmp_path: Path) -> None:
     assert "compressed" in refusal(path).message
 
 
+SCHEMA = f'"schema": {SCHEMA_VERSION}'.encode()
 ATTEMPTS = {
     "/etc/passwd": "absolute",
     "../up.onnx": "'..'",
@@ -264,11 +266,11 @@ def test_what_could_not_be_read_is_not_made(
         (lambda text: b"[" * 100_000, "not JSON"),
         (lambda text: text[:-20], "not JSON"),
         (lambda text: b'"\xff"', "not JSON"),
-        (lambda text: text.replace(b'"schema": 1', b'"schema": 2'), "newer edgefer"),
-        (lambda text: text.replace(b'"schema": 1', b'"schema": 0'), "no way"),
-        (lambda text: text.replace(b'"schema": 1', b'"schema": "1"'), "expected a version number"),
-        (lambda text: text.replace(b'"schema": 1,', b""), "is missing"),
-        (lambda text: text.replace(b'"schema": 1,', b'"schema": 1, "more": 2,'), "unknown field"),
+        (lambda text: text.replace(SCHEMA, b'"schema": 99'), "newer edgefer"),
+        (lambda text: text.replace(SCHEMA, b'"schema": 0'), "no way"),
+        (lambda text: text.replace(SCHEMA, b'"schema": "1"'), "expected a version number"),
+        (lambda text: text.replace(SCHEMA + b",", b""), "is missing"),
+        (lambda text: text.replace(SCHEMA, SCHEMA + b', "more": 2'), "unknown field"),
         (lambda text: text.replace(b'"precision": "fp32"', b'"precision": "fp8"'), "fp8"),
         (lambda text: text.replace(b'"temperature": 1.0', b'"temperature": -1.0'), "temperature"),
     ],
@@ -285,9 +287,7 @@ def test_manifests_that_cannot_be(
 def test_the_error_of_a_newer_version_says_which(plain_bundle: Bundle, tmp_path: Path) -> None:
     contents = contents_of(plain_bundle)
     newer = (
-        contents["manifest.json"]
-        .replace(b'"schema": 1', b'"schema": 7')
-        .replace(b'"edgefer": "0.1.0"', b'"edgefer": "3.2.0"')
+        contents["manifest.json"].replace(SCHEMA, b'"schema": 7').replace(b'"edgefer": "0.1.0"', b'"edgefer": "3.2.0"')
     )
     error = refusal_of(pack({**contents, "manifest.json": newer}), tmp_path)
     assert "schema version 7" in error.message

@@ -66,6 +66,16 @@ CONTRADICTIONS: dict[str, tuple[Any, str]] = {
     "a range backwards": (lambda m: image_with(m, range=(1.0, 0.0)), "the range (1.0, 0.0)"),
     "a window backwards": (lambda m: image_with(m, window16=(9, 9)), "16-bit window (9, 9)"),
     "a window too wide": (lambda m: image_with(m, window16=(0, 65536)), "16-bit window"),
+    "a crop backwards": (lambda m: image_with(m, crop=(0.5, 0.0, 0.5, 1.0)), "the crop (0.5, 0.0, 0.5, 1.0)"),
+    "a crop beyond the image": (lambda m: image_with(m, crop=(0.0, -0.1, 1.0, 1.0)), "the crop"),
+    "a crop of no numbers": (lambda m: image_with(m, crop=(0.0, 0.0, 1.0, 1.5)), "the crop"),
+    "a crop that keeps nothing": (lambda m: image_with(m, keep=0.0), "keeps 0.0"),
+    "two pads": (lambda m: image_with(m, pad=(0, 0)), "2 values of pad"),
+    "no pad": (lambda m: image_with(m, pad=()), "0 values of pad"),
+    "a pad beyond white": (lambda m: image_with(m, pad=(0, 0, 256)), "levels from 0 to 255"),
+    "a clip limit of nothing": (lambda m: image_with(m, clip_limit=0.0), "the clip limit 0.0"),
+    "a clip limit that clips nothing": (lambda m: image_with(m, clip_limit=256.5), "the clip limit 256.5"),
+    "no tiles": (lambda m: image_with(m, tiles=(8, 0)), "the tiles (8, 0)"),
     "golden without inputs": (lambda m: golden_with(m, count=0), "0 golden inputs"),
     "a negative tolerance": (lambda m: golden_with(m, tolerance=-1.0), "tolerance is -1.0"),
     "golden for no input": (
@@ -97,6 +107,9 @@ def test_numbers_that_are_none_are_contradictions(plain_bundle: Bundle, value: f
         graph_with(manifest, rate=value),
         golden_with(manifest, tolerance=value),
         image_with(manifest, mean=(0.0, 0.0, value)),
+        image_with(manifest, crop=(0.0, 0.0, value, 1.0)),
+        image_with(manifest, keep=value),
+        image_with(manifest, clip_limit=value),
     ):
         assert faults(changed, plain_bundle.members)
 

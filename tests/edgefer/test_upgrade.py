@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edgefer.bundle import schema
+from edgefer.bundle import layout, schema
 from edgefer.bundle.container import Bundle
 from edgefer.bundle.manifest import SCHEMA_VERSION
 from edgefer.bundle.upgrade import STEPS, upgrade
@@ -64,21 +66,43 @@ def test_a_later_version_says_what_is_needed(provenance: Any, says: str) -> None
     assert says in caught.value.hint
 
 
+SCHEMA_1 = Path(__file__).parent / "data" / "schema_1.bundle"
+
+
+def test_a_bundle_of_version_1_means_what_it_meant(tiny_bundle: Bundle) -> None:
+    written = json.loads(bytes(layout.unpack(SCHEMA_1.read_bytes())["manifest.json"]))
+    assert written["schema"] == 1
+    assert "fit" not in written["graphs"][0]["inputs"][0]["image"]
+    read = Bundle.read(SCHEMA_1)
+    assert read.manifest.schema == SCHEMA_VERSION
+    assert read.manifest.graphs == tiny_bundle.manifest.graphs
+    again = Bundle.from_bytes(read.to_bytes())
+    assert (again.manifest, again.digest) == (read.manifest, read.digest)
+    assert upgrade(written) == json.loads(read.member("manifest.json"))
+
+
+@pytest.mark.parametrize("change", [{"graphs": None}, {"graphs": [{}]}, {"graphs": [{"inputs": [{"image": 3}]}]}, {}])
+def test_a_broken_manifest_of_version_1_is_an_error_of_the_bundle(change: dict[str, Any]) -> None:
+    with pytest.raises(BundleError, match="version 1 is not well formed"):
+        upgrade({"schema": 1, **change})
+
+
 def test_an_earlier_bundle_is_read_and_written_in_the_new_form(
     plain_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A version to come, in which an earlier manifest said `classes` where this one says `labels`.
-    import edgefer.bundle.layout as layout
-
+    # A version before the first, in which the manifest said `classes` where this one says `labels`.
     contents = {name: plain_bundle.member(name) for name in ("manifest.json", *plain_bundle.members)}
     contents["manifest.json"] = (
-        contents["manifest.json"].replace(b'"schema": 1', b'"schema": 0').replace(b'"labels"', b'"classes"')
+        contents["manifest.json"]
+        .replace(f'"schema": {SCHEMA_VERSION}'.encode(), b'"schema": 0')
+        .replace(b'"labels"', b'"classes"')
     )
     monkeypatch.setattr(
         schema,
         "upgrade",
         lambda raw: upgrade(
-            raw, steps={0: lambda old: {("labels" if k == "classes" else k): v for k, v in old.items()}}
+            raw,
+            steps={**STEPS, 0: lambda old: {("labels" if k == "classes" else k): v for k, v in old.items()}},
         ),
     )
     read = Bundle.from_bytes(layout.pack(contents))
