@@ -8,8 +8,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from edgefer.bundle.image_faults import image_faults
 from edgefer.bundle.manifest import InputSpec
 from edgefer.errors import InputError
+from edgefer.runtime.equalise import Equaliser
+from edgefer.runtime.geometry import Geometry
+from edgefer.runtime.grey import grey
 from edgefer.runtime.resize import area_bilinear
 from edgefer.runtime.vision import opencv
 
@@ -28,7 +32,7 @@ class Preprocessor:
         spec: the input, whose `image` says how; C is 1 or 3.
 
     Raises:
-        InputError: the input is not an image, or its numbers do not fit its channels.
+        InputError: the input is not an image, or what is said of it contradicts itself.
     """
 
     def __init__(self, spec: InputSpec) -> None:
@@ -40,7 +44,12 @@ class Preprocessor:
             )
         self._name = spec.name
         self._channels, self._height, self._width = spec.shape[1:]
-        self._colour = image.colour
+        self._colour, self._grey = image.colour, image.grey
+        geometry = Geometry(image, self._height, self._width)
+        as_they_are = image.crop == (0, 0, 1, 1) and image.fit == "stretch" and image.resize == "area-bilinear"
+        self._geometry = None if as_they_are else geometry
+        self._framed = not geometry.whole
+        self._equaliser = None if image.equalise == "none" else Equaliser(image)
         mean = np.array(image.mean or (0.0,) * self._channels)
         std = np.array(image.std or (1.0,) * self._channels)
         if mean.shape != (self._channels,) or std.shape != (self._channels,):
@@ -49,14 +58,19 @@ class Preprocessor:
             )
         low, high = image.range
         grey_levels = np.arange(256) / 255 * (high - low) + low
-        self._window = image.window16
-        span = image.window16[1] - image.window16[0]
+        # An equalised image fills the range of its type.
+        self._window = image.window16 if self._equaliser is None else (0, _DEEPEST)
+        span = self._window[1] - self._window[0]
         with np.errstate(over="ignore"):
             self._tables = ((grey_levels[None] - mean[:, None]) / std[:, None]).astype(np.float32)
             self._scales = ((high - low) / span / std).astype(np.float32)
             self._offsets = ((low - mean) / std).astype(np.float32)
         if not all(np.isfinite(numbers).all() for numbers in (self._tables, self._scales, self._offsets)):
             raise InputError(f"input '{spec.name}' has a range, mean or deviation that float32 cannot hold")
+        for fault in image_faults(spec):
+            raise InputError(f"input '{spec.name}' {fault}")
+        levels = image.pad * (self._channels // len(image.pad))
+        self._pad = np.array([[[table[level]]] for table, level in zip(self._tables, levels, strict=True)], np.float32)
         self._alike = bool((mean == mean[0]).all() and (std == std[0]).all())
 
     def __call__(self, image: Image, *, colour: ColourOrder = "bgr", out: Tensor | None = None) -> Tensor:
@@ -71,22 +85,24 @@ class Preprocessor:
             InputError: the image or `out` is not as above.
             EnvironmentMismatch: OpenCV is not installed.
         """
-        return self._tensor(self._resized(image), colour=colour, out=out)
+        return self.tensor(self.resized(image), colour=colour, out=out)
 
-    def _resized(self, image: Image) -> Image:
-        """The first half of a call: the image in the size of the tensor, (H, W) or (H, W, 3), its type and colour order
-        unchanged; `image` itself where nothing is to be done.
+    def resized(self, image: Image) -> Image:
+        """The first half of a call: what of the image is in the tensor, and in the size that it has there, (H, W) or
+        (H, W, 3), its type and colour order unchanged; a view of `image` where nothing is to be resized.
 
         Raises:
             InputError: the image is not as a call takes it.
             EnvironmentMismatch: OpenCV is not installed.
         """
         pixels: Any = checked_image(image, self._name)
+        if self._geometry is not None:
+            return self._geometry(pixels)
         resized: Image = area_bilinear(pixels, self._height, self._width)
         return resized
 
-    def _tensor(self, resized: Image, *, colour: ColourOrder = "bgr", out: Tensor | None = None) -> Tensor:
-        """The second half of a call: the tensor of what `_resized` gave.
+    def tensor(self, resized: Image, *, colour: ColourOrder = "bgr", out: Tensor | None = None) -> Tensor:
+        """The second half of a call: the tensor of what `resized` gave.
 
         Raises:
             InputError: `colour` or `out` is not as a call takes it.
@@ -95,13 +111,24 @@ class Preprocessor:
             raise InputError(f"the colour order of input '{self._name}' is {colour!r}, expected 'bgr' or 'rgb'")
         tensor = self._checked_out(out)
         planes = self._planes(resized, colour)
-        fill = self._fill8 if resized.dtype == np.uint8 else self._fill16
-        for channel, target in enumerate(tensor[0]):
+        fill = self._fill8 if planes[0].dtype == np.uint8 else self._fill16
+        targets = self._inside(tensor, *resized.shape[:2]) if self._framed else tensor[0]
+        for channel, target in enumerate(targets):
             if channel and len(planes) == 1 and self._alike:
-                np.copyto(target, tensor[0, 0])
+                np.copyto(target, targets[0])
             else:
                 fill(planes[channel % len(planes)], channel, target)
         return tensor
+
+    def _inside(self, tensor: Tensor, height: int, width: int) -> Tensor:
+        """The part of the tensor within the bars, (C, height, width), after painting the bars."""
+        if self._geometry is None or (height, width) == (self._height, self._width):
+            top, left, height, width = 0, 0, self._height, self._width
+        else:
+            top, left = self._geometry.place(height, width)
+            tensor[0] = self._pad
+        inside: Tensor = tensor[0, :, top : top + height, left : left + width]
+        return inside
 
     def _checked_out(self, out: Tensor | None) -> Tensor:
         shape = (1, self._channels, self._height, self._width)
@@ -116,11 +143,13 @@ class Preprocessor:
 
     def _planes(self, image: npt.NDArray[Any], colour: ColourOrder) -> list[npt.NDArray[Any]]:
         """The image's channels in the network's order; one only where all are the same."""
-        cv2 = opencv()
+        if image.ndim == 3 and (self._channels == 1 or self._colour == "grey"):
+            image = grey(image, colour, self._grey)
+        if self._equaliser is not None:
+            image = self._equaliser(image, colour)
         if image.ndim == 2:
             return [image]
-        if self._channels == 1 or self._colour == "grey":
-            return [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY if colour == "bgr" else cv2.COLOR_RGB2GRAY)]
+        cv2 = opencv()
         # Into memory of its own for each plane: without it OpenCV takes several times as long.
         planes = list(cv2.split(image, [np.empty(image.shape[:2], image.dtype) for _ in range(3)]))
         return planes if colour == self._colour else planes[::-1]
@@ -149,9 +178,9 @@ def tensors_of(images: Sequence[tuple[Preprocessor, Image]], colour: ColourOrder
         InputError: as a call of the preprocessor whose image it is.
         EnvironmentMismatch: OpenCV is not installed.
     """
-    resized = [preprocessor._resized(image) for preprocessor, image in images]
+    resized = [preprocessor.resized(image) for preprocessor, image in images]
     return [
-        preprocessor._tensor(pixels, colour=colour) for (preprocessor, _), pixels in zip(images, resized, strict=True)
+        preprocessor.tensor(pixels, colour=colour) for (preprocessor, _), pixels in zip(images, resized, strict=True)
     ]
 
 

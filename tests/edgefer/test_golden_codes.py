@@ -11,11 +11,13 @@ import pytest
 from edgefer.bundle.golden import decode, encode, golden_feeds
 from edgefer.bundle.manifest import ImageSpec, InputSpec
 from edgefer.errors import BundleError
+from edgefer.runtime.preprocess import Preprocessor
 
 IMAGES = {
     "plain": ImageSpec(colour="rgb"),
     "normalised": ImageSpec(colour="rgb", mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
     "signed": ImageSpec(colour="bgr", range=(-1.0, 1.0)),
+    "letterbox": ImageSpec(colour="rgb", fit="letterbox", pad=(114, 0, 255), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.1)),
     "levels": ImageSpec(colour="rgb", range=(0.0, 255.0), mean=(104.0, 117.0, 123.0)),
 }
 
@@ -41,6 +43,15 @@ def test_a_code_stands_for_its_value() -> None:
     normalised = decode(codes, image_input(IMAGES["normalised"]))[0, :, 0, 0]
     means, deviations = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     assert normalised == pytest.approx((0.2 - means) / deviations)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_an_image_and_the_bars_beside_it_come_back_as_they_were(name: str) -> None:
+    pytest.importorskip("cv2")
+    spec = image_input(IMAGES[name])
+    picture = np.random.default_rng(3).integers(0, 256, (2, 4, 3), dtype=np.uint8)
+    tensor = Preprocessor(spec)(picture)
+    np.testing.assert_allclose(decode(encode(tensor, spec), spec), tensor, rtol=1e-6, atol=1e-5)
 
 
 def test_values_outside_the_range_become_its_ends() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +12,7 @@ import torch
 from edgefer.bundle.manifest import InputSpec
 from edgefer.errors import InputError
 from edgefer.progress import Reporter
-from edgefer.runtime.preprocess import Preprocessor, checked_image
-from edgefer.runtime.resize import area_bilinear
+from edgefer.runtime.preprocess import Preprocessor
 from edgefer_export.data.dataset import Dataset, Image
 
 Tensors = dict[str, torch.Tensor]
@@ -26,7 +24,7 @@ MEMORY_LIMIT = 3 << 30
 class SampleCache:
     """A data set as batches of tensors for given inputs.
 
-    Images are resized by the rule of the runtime and kept in their integer type, so that `Preprocessor` then does in
+    Images are resized by `Preprocessor` and kept in their integer type until it makes the tensors, so that it does in
     training exactly what it does in a session. Inputs of role `present` get ones.
 
     Args:
@@ -81,7 +79,7 @@ class SampleCache:
                 continue
             array = np.empty((len(indices), *spec.shape[1:]), np.float32)
             for row, item in enumerate(images):
-                self._preprocessors[name](item[name], out=array[row : row + 1])
+                self._preprocessors[name].tensor(item[name], out=array[row : row + 1])
             # By NumPy and not by torch: a second thread with parallel regions of its own halves the speed of the
             # training beside it, because OpenMP then keeps two teams of threads for the same cores.
             tensors[name] = torch.from_numpy(np.ascontiguousarray(array.transpose(0, 2, 3, 1))).permute(0, 3, 1, 2)
@@ -93,12 +91,10 @@ class SampleCache:
         return self._resized(self._dataset[index].images)
 
     def _resized(self, images: Mapping[str, Image]) -> dict[str, Image]:
-        resized: dict[str, Image] = {}
-        for name in self._preprocessors:
-            spec = self._specs[name]
-            image: npt.NDArray[Any] = checked_image(images[spec.role], name)
-            resized[name] = area_bilinear(image, spec.shape[2], spec.shape[3])
-        return resized
+        return {
+            name: preprocessor.resized(images[self._specs[name].role])
+            for name, preprocessor in self._preprocessors.items()
+        }
 
 
 def _preprocessor(spec: InputSpec, dataset: Dataset) -> Preprocessor:
