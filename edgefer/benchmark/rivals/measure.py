@@ -106,7 +106,7 @@ def _in_turn(
     patience: Patience | None,
     task: Task,
 ) -> dict[str, Found]:
-    errors = {name: _difference(answers, rival.run()) for name, rival in rivals.items()}
+    errors = {name: difference(answers, rival.run()) for name, rival in rivals.items()}
     actions: dict[str, Callable[[], object]] = {name: rival.run for name, rival in rivals.items()}
     measured = interleaved({_OURS: ours, **actions}, effort=effort, patience=patience, pause=PAUSE)
     mine = latency(measured.durations[_OURS], confidence=effort.confidence)
@@ -155,7 +155,7 @@ def _in_blocks(
     )
 
 
-def _difference(ours: Outputs, theirs: Outputs) -> float:
+def difference(ours: Outputs, theirs: Outputs) -> float:
     """The largest max|a - b| / max(1, max|ours|) of any output; infinite where one is missing or of another shape."""
     worst = 0.0
     for name, value in ours.items():
