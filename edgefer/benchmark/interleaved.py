@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,23 +46,27 @@ def interleaved(
     patience: Patience | None = None,
     aside: Aside | None = None,
     pause: float = 0.0,
+    settle: int = 0,
     timeline: Timeline | None = None,
 ) -> Interleaved:
     """Warm each up until steady, then run all in rounds, each once a round.
 
-    The order rotates so that each is first equally often, and every second round is the mirror of the one before: then
-    each also comes as often before as after each other, and whatever follows an action falls on all alike. Rounds go on
-    until the order is back where it began.
+    In every twice as many rounds as there are actions, each is first twice and comes as often before as after each
+    other: all rotations of one order are run, each beside its mirror. Within that, the order is drawn by lot, from the
+    same seed each time: an order that repeats falls into step with what the machine does at intervals (timers, other
+    guests of its host), and then one action meets it every time.
 
     Args:
         actions: one run of each, by name.
-        effort: `runs` is the number of rounds, `seconds` is of all together; the limit ends it in the middle of the
-            order, never in the middle of a round.
+        effort: `runs` is the number of rounds, rounded up to whole cycles of orders; `seconds` is of all together; the
+            limit ends it in the middle of a cycle, never in the middle of a round.
         patience: how long to warm up each.
         aside: called between rounds; the round after it is done and not counted, because the call has taken the caches
             from it.
         pause: seconds of sleep before every run. Thread pools go on spinning after their work, for about a millisecond
             or more, and take the processor from whoever comes next; a pause lets them fall asleep first.
+        settle: runs of the same before every one that is timed. They bring back what the pause and the others have taken
+            (caches, clocks, threads that are awake), so that figures are those of a closed loop.
         timeline: the clock and the moment that `started` counts from.
 
     Raises:
@@ -71,7 +76,7 @@ def interleaved(
         raise UsageError("there is nothing to measure in turn", hint="give an action for each name")
     wanted, clock = effort or Effort(), timeline or Timeline()
     warm_ups = {name: warm_up(action, patience=patience, timeline=clock) for name, action in actions.items()}
-    orders = _orders(tuple(actions))
+    orders, cycle = _orders(tuple(actions), random.Random(0)), 2 * len(actions)
     begins: dict[str, list[float]] = {name: [] for name in actions}
     durations: dict[str, list[float]] = {name: [] for name in actions}
     now = clock.now
@@ -81,6 +86,8 @@ def interleaved(
             if pause > 0:
                 clock.sleep(pause)
             action = actions[name]
+            for _ in range(settle):
+                action()
             begun = now()
             action()
             ended = now()
@@ -92,14 +99,14 @@ def interleaved(
     with collector_paused():
         begin = called = now()
         while True:
-            one_round(orders[rounds % len(orders)], counts=True)
+            one_round(next(orders), counts=True)
             rounds += 1
             elapsed = now() - begin
-            if elapsed >= wanted.most_seconds or (rounds % len(orders) == 0 and wanted.enough(rounds, elapsed)):
+            if elapsed >= wanted.most_seconds or (rounds % cycle == 0 and wanted.enough(rounds, elapsed)):
                 break
             if aside is not None and now() - called >= aside.every:
                 aside.call()
-                one_round(orders[rounds % len(orders)], counts=False)
+                one_round(tuple(actions), counts=False)
                 called = now()
     return Interleaved(
         {name: np.asarray(values) for name, values in durations.items()},
@@ -109,7 +116,10 @@ def interleaved(
     )
 
 
-def _orders(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """The orders of successive rounds: every rotation, each followed by its mirror."""
-    rotations = [tuple(names[index:]) + tuple(names[:index]) for index in range(len(names))]
-    return tuple(order for rotation in rotations for order in (rotation, rotation[::-1]))
+def _orders(names: Sequence[str], lot: random.Random) -> Iterator[tuple[str, ...]]:
+    """The orders of successive rounds: the rotations of an order drawn by lot, each beside its mirror."""
+    while True:
+        drawn = lot.sample(names, len(names))
+        for first in lot.sample(range(len(names)), len(names)):
+            rotation = (*drawn[first:], *drawn[:first])
+            yield from lot.sample((rotation, rotation[::-1]), 2)

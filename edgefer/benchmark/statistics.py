@@ -104,7 +104,8 @@ def ratio(
     value = _of_rows(a[None], quantile)[0] / _positive(_of_rows(b[None], quantile)[0])
     few = min(len(a), len(b))
     if 1 - 2 * max(quantile, 1 - quantile) ** few < confidence:
-        interval = Interval(low=a.min() / _positive(b.max()), high=a.max() / _positive(b.min()), confidence=confidence)
+        least, most = float(a.min() / _positive(b.max())), float(a.max() / _positive(b.min()))
+        interval = Interval(low=least, high=most, confidence=confidence)
         return Ratio(value=float(value), interval=interval, verdict="within-noise")
     if paired:
         length = block_length(ranks(a) - ranks(b))

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from edgefer.benchmark.closed_loop import closed_loop
-from edgefer.benchmark.open_loop import QUEUE_FULL, STILL_WAITING, Camera, open_loop
+from edgefer.benchmark.frames import QUEUE_FULL, STILL_WAITING, Camera
+from edgefer.benchmark.open_loop import open_loop
 from edgefer.benchmark.result import OpenLoop, Settings, WarmUp
 from edgefer.benchmark.steady import Patience
 from edgefer.benchmark.timeline import Aside, Effort, Timeline
