@@ -39,11 +39,17 @@ def decode(stored: npt.NDArray[np.generic], spec: InputSpec) -> Floats:
         )
     low, high = image.range
     values = np.float32(low) + stored.astype(np.float32) * np.float32((high - low) / 255.0)
-    if image.mean:
+    return np.ascontiguousarray(normalised(values, spec), dtype=np.float32)
+
+
+def normalised(values: Floats, spec: InputSpec) -> Floats:
+    """(x - mean) / std of values (count, C, H, W) in an image's `range`, in place; of any other input as they are."""
+    image = spec.image
+    if image is not None and image.mean:
         values -= np.asarray(image.mean, dtype=np.float32)[None, :, None, None]
-    if image.std:
+    if image is not None and image.std:
         values /= np.asarray(image.std, dtype=np.float32)[None, :, None, None]
-    return np.ascontiguousarray(values, dtype=np.float32)
+    return values
 
 
 def encode(tensors: Floats, spec: InputSpec) -> npt.NDArray[np.generic]:

@@ -28,6 +28,9 @@ edgefer build-engine viri-fusion --weights best.pt --calibration data/train --ev
 NETWORK_HELP = "a registered name, FILE.py:FACTORY, FILE.onnx, or a bundle"
 OUTPUT_HELP = "the bundle to write; once more as NAME:logits or NAME:other, what an output of an ONNX file holds"
 INPUT_HELP = "input shapes of a network from FILE.py or FILE.onnx; roles are visible, infrared, present and other"
+PREPROCESS_HELP = (
+    "what the network expects of images, such as preset=imagenet or fit=letterbox; of one input by its name"
+)
 BUDGET_HELP = "points of accuracy, mean recall and a class's recall that may be lost, and the least agreement"
 
 
@@ -41,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     network.add_argument("--weights", metavar="FILE", help="a checkpoint to load")
     network.add_argument("--option", metavar="KEY=VALUE", nargs="+", action="extend", help="options of the network")
     network.add_argument("--input", metavar="NAME=CxHxW[:ROLE]", nargs="+", action="extend", help=INPUT_HELP)
+    network.add_argument("--preprocess", metavar="[NAME.]KEY=VALUE", nargs="+", action="extend", help=PREPROCESS_HELP)
     network.add_argument(
         "--labels", metavar="A,B,...|FILE", help="class names in the order of the logits, or a file with one a line"
     )

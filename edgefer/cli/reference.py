@@ -29,8 +29,9 @@ SPECIFICATION = """\
 ## The specification file
 
 `edgefer build-engine --spec FILE.toml` takes what the flags do not say from a TOML file. Its keys are the flags
-without the hyphens in front; flags win. `option`, `input` and `budget` are tables and are merged key by key. Paths are
-relative to the working folder, as on the command line. An unknown key is an error.
+without the hyphens in front; flags win. `option`, `input`, `preprocess` and `budget` are tables and are merged key by
+key; in `preprocess`, a table with the name of an input is for that input alone. Paths are relative to the working
+folder, as on the command line. An unknown key is an error.
 
 ```toml
 network = "viri-fusion"
@@ -46,6 +47,12 @@ output = "fusion.edgefer"
 
 [option]
 width = 0.5
+
+[preprocess]
+fit = "letterbox"
+
+[preprocess.infrared]
+window16 = [7000, 9000]
 
 [budget]
 accuracy = 0.5

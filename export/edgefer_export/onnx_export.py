@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from edgefer.bundle.golden import normalised
 from edgefer.bundle.manifest import InputSpec, OutputSpec
 from edgefer.errors import ExportError, InputError
 from edgefer_export.checks import Feeds
@@ -80,7 +81,8 @@ def export_onnx(
 
 
 def random_inputs(inputs: tuple[InputSpec, ...], seed: int, batch: int = 1) -> Feeds:
-    """Uniform random values inside each input's range; a modality mask holds whole rows of both, one or the other."""
+    """Uniform random values of each input's range, normalised as images are; a modality mask holds whole rows of both,
+    one or the other."""
     rng = np.random.default_rng(seed)
     feeds: Feeds = {}
     for spec in inputs:
@@ -90,7 +92,7 @@ def random_inputs(inputs: tuple[InputSpec, ...], seed: int, batch: int = 1) -> F
             feeds[spec.name] = masks[(rng.integers(3) + np.arange(batch)) % 3]
         else:
             low, high = spec.image.range if spec.image is not None else (0.0, 1.0)
-            feeds[spec.name] = (low + (high - low) * rng.random(shape)).astype(np.float32)
+            feeds[spec.name] = normalised((low + (high - low) * rng.random(shape)).astype(np.float32), spec)
     return feeds
 
 

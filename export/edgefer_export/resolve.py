@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -18,6 +18,7 @@ from edgefer_export.networks import registry
 from edgefer_export.networks.loaded import LoadedNetwork
 from edgefer_export.networks.network import Network
 from edgefer_export.networks.user import from_file, input_specs
+from edgefer_export.preprocess import refuse_normalising, with_preprocess
 from edgefer_export.spec import BuildSpec
 
 
@@ -70,6 +71,7 @@ def _network(spec: BuildSpec, reporter: Reporter) -> tuple[LoadedNetwork, Checkp
         labels = _labels_of_data(spec, reporter)
     if classify(spec.network) == "file":
         inputs = input_specs(spec.inputs, spec.band, spec.input_roles)
+        inputs = with_preprocess(inputs, spec.preprocess, spec.network)
         network = from_file(spec.network, inputs, labels, options, exporter=spec.exporter)
     else:
         if spec.inputs:
@@ -86,7 +88,9 @@ def _network(spec: BuildSpec, reporter: Reporter) -> tuple[LoadedNetwork, Checkp
         if labels is not None:
             # The labels decide the number of classes; a checkpoint's own label set would contradict others.
             options = {key: value for key, value in options.items() if key not in {"labels", "classes"}}
+        refuse_normalising(spec.preprocess, spec.network)
         network = registry.create(spec.network, options, labels=labels, band=band)  # type: ignore[arg-type]
+        network = replace(network, inputs=with_preprocess(network.inputs, spec.preprocess, spec.network))
     network.module.eval()
     if spec.weights is None:
         reporter.note("No --weights given: the network keeps its initial weights, which recognise nothing.")
@@ -95,7 +99,7 @@ def _network(spec: BuildSpec, reporter: Reporter) -> tuple[LoadedNetwork, Checkp
 
 
 def _foreign(spec: BuildSpec, reporter: Reporter) -> tuple[Network, None]:
-    said = Said(spec.inputs, spec.input_roles, spec.output_roles, spec.labels, spec.band)
+    said = Said(spec.inputs, spec.input_roles, spec.output_roles, spec.labels, spec.band, spec.preprocess)
     with reporter.task("read the graph"):
         network = load_onnx(spec.network, said)
     if network.logits is not None and spec.labels is None:

@@ -41,6 +41,8 @@ class BuildSpec:
             without for an ONNX file that leaves sizes open.
         input_roles: what an input is for, by its name, where the name does not tell.
         output_roles: `logits` or `other` by the name of an ONNX file's output.
+        preprocess: what images are made into inputs by, by input name or "" for all of them, and then by the keys of
+            `preprocess_fields.KEYS`; what is not stated stays as the network's own inputs have it.
         options: options of the network, as written.
         labels: class names in the order of the logits; None takes those of the network, then of the data.
         band: the band of the infrared images.
@@ -75,6 +77,7 @@ class BuildSpec:
     inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     input_roles: Mapping[str, Role] = field(default_factory=dict)
     output_roles: Mapping[str, OutputRole] = field(default_factory=dict)
+    preprocess: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] | None = None
     band: Band | None = None
@@ -208,8 +211,8 @@ class BuildSpec:
     ) -> BuildSpec:
         """A specification from a TOML file whose keys are the names of the flags; `overrides` (the flags) win.
 
-        Tables (`option`, `input`, `budget`) are merged key by key, everything else is replaced. Paths are taken as on
-        the command line: relative to the working folder.
+        Tables (`option`, `input`, `preprocess`, `budget`) are merged key by key, everything else is replaced. Paths are
+        taken as on the command line: relative to the working folder.
 
         Raises:
             UsageError: the file is missing, is not TOML, or a field is unknown or wrong.
@@ -297,6 +300,7 @@ _FIXED_IN_A_BUNDLE = (
     ("layout", "--layout"),
     ("inputs", "--input"),
     ("output_roles", "--output NAME:ROLE"),
+    ("preprocess", "--preprocess"),
     ("options", "--option"),
     ("labels", "--labels"),
     ("band", "--band"),

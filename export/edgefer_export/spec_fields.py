@@ -13,6 +13,7 @@ from edgefer.bundle.manifest import BudgetSpec, Precision, Role
 from edgefer.engine.support.table import check_target
 from edgefer.errors import UsageError
 from edgefer_export.budget import parse_budget
+from edgefer_export.preprocess_fields import preprocess, preprocess_table
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,7 +24,7 @@ OutputRole = Literal["logits", "other"]
 _BUNDLE = ".edgefer"
 
 # Tables in which a flag replaces one key and leaves the others as the file has them.
-MERGED = ("input", "option", "budget")
+MERGED = ("input", "option", "budget", "preprocess")
 
 
 def read_toml(path: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -278,6 +279,7 @@ _TABLES: dict[str, Callable[[str, Any], dict[str, Any]]] = {
     "input": _input_table,
     "option": _options,
     "budget": _budget_table,
+    "preprocess": preprocess_table,
 }
 
 # Name of the flag (and TOML key) -> field of BuildSpec and how its value is read.
@@ -290,6 +292,7 @@ _FIELDS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "layout": ("layout", _text),
     "input": ("inputs", _inputs),
     "option": ("options", _options),
+    "preprocess": ("preprocess", preprocess),
     "labels": ("labels", _labels),
     "band": ("band", _choice("nir", "lwir")),
     "batch": ("batches", _wholes),

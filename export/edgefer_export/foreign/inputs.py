@@ -51,6 +51,12 @@ class FileInput:
         """Whether it takes whole numbers or truth values."""
         return self.element not in _HALF_WORDS
 
+    @property
+    def bounds(self) -> tuple[int, int] | None:
+        """The smallest and largest whole number that it takes; None where it takes others, too, or truth values."""
+        kind = np.dtype(helper.tensor_dtype_to_np_dtype(self.element))
+        return (int(np.iinfo(kind).min), int(np.iinfo(kind).max)) if kind.kind in "iu" else None
+
     def to_file(self, tensor: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
         """What the file is fed for one example (1, ...) of the bundle's input."""
         value = tensor if self.batched else tensor[0]

@@ -26,6 +26,7 @@ from edgefer_export.foreign.tidy import tidied
 from edgefer_export.foreign.wellformed import check_wellformed, tensors_within
 from edgefer_export.networks.loaded import check_labels, class_names
 from edgefer_export.networks.roles import graph_role
+from edgefer_export.preprocess import check_integers, with_preprocess
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 _FOLLOWS = 1e-4
@@ -34,13 +35,15 @@ _FOLLOWS = 1e-4
 
 @dataclass(frozen=True)
 class Said:
-    """What the user says about a file: shapes and roles of inputs by name, roles of outputs by name, labels, band."""
+    """What the user says about a file: shapes and roles of inputs by name, roles of outputs by name, labels, band, and
+    how images become its inputs."""
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     input_roles: Mapping[str, Role] = field(default_factory=dict)
     output_roles: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] | None = None
     band: str | None = None
+    preprocess: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def load_onnx(path: str | Path, said: Said | None = None) -> ForeignNetwork:
@@ -63,6 +66,9 @@ def load_onnx(path: str | Path, said: Said | None = None) -> ForeignNetwork:
     entries = file_inputs(tidy.graph, said.shapes, where)
     _check_outputs(tidy.graph, where)
     specs, input_notes = input_specs(entries, said.input_roles, said.band, where)
+    specs = with_preprocess(specs, said.preprocess, where)
+    if said.preprocess:
+        check_integers(specs, {entry.name: entry.bounds for entry in entries if entry.bounds is not None}, where)
     original = Original(graph.model, where)
     found = tried(original, specs, entries, where)
     repeat = max((entry.repeat for entry in entries), default=1)

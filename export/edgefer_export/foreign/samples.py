@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import TensorProto
 
+from edgefer.bundle.golden import normalised
 from edgefer.bundle.manifest import InputSpec
 from edgefer_export.foreign.inputs import FileInput
 
@@ -23,7 +24,7 @@ Arrays = dict[str, npt.NDArray[np.float32]]
 def values(
     spec: InputSpec, entry: FileInput, count: int, rng: np.random.Generator, whole: Whole
 ) -> npt.NDArray[np.float32]:
-    """`count` examples of one input: in its range where it is an image, else in 0..1, or whole numbers."""
+    """`count` examples of one input: what images become where it is one, else in 0..1, or whole numbers."""
     shape = (count, *spec.shape[1:])
     low, high = spec.image.range if spec.image is not None else (0.0, 1.0)
     drawn: npt.NDArray[Any] = low + (high - low) * rng.random(shape)
@@ -33,7 +34,7 @@ def values(
         drawn = {"mixed": np.rint(drawn), "ones": np.ones(shape), "zeros": np.zeros(shape)}[whole]
     if entry.element == TensorProto.FLOAT16 and spec.image is None:
         drawn = drawn.astype(np.float16)
-    return drawn.astype(np.float32)
+    return normalised(drawn.astype(np.float32), spec)
 
 
 def random_tensors(
