@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from edgefer.cli.image_steps import image_steps
 from edgefer.cli.options import add_bundle
 from edgefer.cli.output import Outcome, facts, percent, table
 
@@ -50,7 +51,9 @@ def _summary(bundle: Bundle, path: str) -> str:
     ]
     for graph in manifest.graphs:
         rows = [["graph", graph.role, "", ""]]
-        rows += [["", "input", each.name, _input(each)] for each in graph.inputs]
+        for each in graph.inputs:
+            rows.append(["", "input", each.name, _input(each)])
+            rows += [["", "", "", text] for text in ([] if each.image is None else image_steps(each.image))]
         rows += [["", "output", each.name, _shape(each.shape)] for each in graph.outputs]
         parts.append(table(rows, header=False))
     parts.append(_gate(manifest.gate))
