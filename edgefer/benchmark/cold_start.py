@@ -11,7 +11,7 @@ from edgefer.benchmark.child import Answer, ask
 from edgefer.benchmark.result import ColdStart, Stage
 from edgefer.benchmark.spec import BenchmarkSpec
 from edgefer.bundle.container import Bundle
-from edgefer.engine.cache import VARIABLE
+from edgefer.cache_folder import VARIABLE
 from edgefer.errors import EnvironmentMismatch, UsageError
 from edgefer.progress import Reporter, Silent
 

@@ -22,6 +22,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from edgefer import atomic
+from edgefer.cache_folder import VARIABLE, cache_folder
 from edgefer.engine.compile import CompiledEngine, CompileRequest
 from edgefer.engine.driver import CudaDriver
 from edgefer.engine.portable import RULES_VERSION
@@ -31,7 +32,6 @@ from edgefer.progress import Reporter, Silent
 
 CACHE_SCHEMA = 1
 DEFAULT_MAX_BYTES = 4 << 30
-VARIABLE = "EDGEFER_CACHE"
 PLAN, REPORT, GRAPH, ENTRY = "engine.plan", "report.json", "graph.onnx", "entry.json"
 
 
@@ -93,7 +93,7 @@ class EngineCache:
     """
 
     def __init__(self, directory: str | os.PathLike[str] | None = None, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
-        self.directory = (Path(directory) if directory is not None else _default()) / "engines"
+        self.directory = (Path(directory) if directory is not None else cache_folder()) / "engines"
         self.max_bytes = max_bytes
 
     def find(self, key: CacheKey) -> tuple[Path, EngineReport] | None:
@@ -219,15 +219,6 @@ class EngineCache:
             f"the engine cache {self.directory} {found}: {error}",
             hint=f"set {VARIABLE} to a folder that can be written and has room, or remove old engines there",
         )
-
-
-def _default() -> Path:
-    named = os.environ.get(VARIABLE, "")
-    if named:
-        return Path(named).expanduser()
-    from platformdirs import user_cache_dir
-
-    return Path(user_cache_dir("edgefer"))
 
 
 def _usage(folder: Path) -> tuple[float, int, Path] | None:

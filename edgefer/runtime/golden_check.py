@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,22 @@ from edgefer.bundle.golden import golden_feeds
 from edgefer.bundle.manifest import GoldenSpec, GraphSpec
 from edgefer.errors import BundleError
 from edgefer.numeric_error import relative_error
-from edgefer.runtime.session import Session
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-def check_golden(bundle: Bundle, golden: GoldenSpec, session: Session) -> str:
+class Answering(Protocol):
+    """What is checked: a `Session`, or whatever else runs a graph."""
+
+    @property
+    def graph(self) -> GraphSpec:
+        """The graph that it runs."""
+
+    def run(self, feeds: Arrays) -> dict[str, npt.NDArray[Any]]:
+        """Every output by name, for feeds by input name in the smallest batch of the graph."""
+
+
+def check_golden(bundle: Bundle, golden: GoldenSpec, session: Answering) -> str:
     """Run the golden inputs and compare with `expected`; a sentence with the largest error max|a-b| / max(1, max|ref|).
 
     Raises:
@@ -69,7 +79,7 @@ def _check_array(what: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> 
         raise BundleError(f"the {what} holds values that are not finite", hint="build the bundle again")
 
 
-def _answers(session: Session, feeds: Arrays, count: int) -> dict[str, npt.NDArray[Any]]:
+def _answers(session: Answering, feeds: Arrays, count: int) -> dict[str, npt.NDArray[Any]]:
     """Every output for all golden inputs, in the smallest batch of the graph; the last input fills the last batch."""
     batch = min(session.graph.batches)
     pieces = []

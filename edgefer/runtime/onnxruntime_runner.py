@@ -96,6 +96,15 @@ class OnnxRuntimeRunner:
         """Nothing to do: onnxruntime's memory goes with the last reference, when no thread runs it any more."""
 
 
+def onnxruntime_version() -> str:
+    """The release that graphs run on.
+
+    Raises:
+        EnvironmentMismatch: onnxruntime is not installed.
+    """
+    return str(_onnxruntime().__version__)
+
+
 def _run_failure(error: Exception) -> EdgeferError:
     if type(error).__name__ == "InvalidArgument" or isinstance(error, ValueError):
         return InputError("onnxruntime refuses the inputs", details=str(error))

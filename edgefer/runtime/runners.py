@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from edgefer.bundle.container import Bundle
 from edgefer.bundle.manifest import GraphSpec
 from edgefer.errors import BundleError, EnvironmentMismatch, UsageError
 from edgefer.runtime import openvino_library
+from edgefer.runtime.cpu_form.choose import LEFT_OUT, Asked, Wish, choose
 from edgefer.runtime.onnxruntime_runner import OnnxRuntimeRunner
 from edgefer.runtime.openvino_runner import OpenVinoRunner
 
@@ -47,7 +49,8 @@ class RunnerRequest:
 
     `profile` is an empty folder for the runner to record the time of every layer in; None, and nothing is recorded.
     What the opening does beside loading the graph goes into `seconds`, by stage ("form": deriving the CPU's own form);
-    what the runner was set to beyond the request goes into `settings`.
+    what the runner was set to beyond the request goes into `settings`. `cpu_form` is read by onnxruntime alone: which
+    form of the graph to run, see `edgefer.runtime.cpu_form`.
     """
 
     bundle: Bundle
@@ -57,6 +60,7 @@ class RunnerRequest:
     profile: Path | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
+    cpu_form: Asked = "auto"
 
 
 @dataclass(frozen=True)
@@ -92,13 +96,18 @@ def _open_tensorrt(request: RunnerRequest) -> Runner:
 
 
 def _open_onnxruntime(request: RunnerRequest) -> Runner:
-    # In half precision this optimisation of onnxruntime quantises weights and biases that the graph keeps as they are.
-    disabled = ("WeightBiasQuantization",) if request.bundle.manifest.precision == "int8+fp16" else ()
+    started = time.perf_counter()
+    # Evaluated literally, it is the deployed graph that is asked about.
+    asked: Asked = request.cpu_form if request.optimise else "deployed"
+    form = choose(Wish(request.bundle, request.graph, asked, request.threads))
+    if form.derived:
+        request.seconds["form"] = time.perf_counter() - started
+    request.settings.update({"form": form.name, "why this form": form.why})
     return OnnxRuntimeRunner(
-        request.bundle.onnx(request.graph),
+        form.onnx,
         threads=request.threads,
         optimise=request.optimise,
-        disabled=disabled,
+        disabled=LEFT_OUT if "int8" in request.bundle.manifest.precision else (),
         profile=request.profile,
     )
 
@@ -118,6 +127,8 @@ def _open_openvino(request: RunnerRequest) -> Runner:
 
 
 def _openvino_unfit(request: RunnerRequest) -> str | None:
+    if request.cpu_form == "reduced":
+        return "it reduces no weights"
     return None if request.optimise else "it cannot evaluate a graph literally, node by node"
 
 

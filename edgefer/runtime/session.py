@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from edgefer.bundle.container import Bundle
 from edgefer.bundle.manifest import GraphSpec
 from edgefer.errors import BundleError, InputError, UsageError
 from edgefer.runtime.binding import Binder, Bound, checked_tensor
+from edgefer.runtime.cpu_form.choose import Asked
 from edgefer.runtime.estimate import Estimate, softmax
 from edgefer.runtime.preprocess import ColourOrder, Image, Preprocessor, tensors_of
 from edgefer.runtime.runners import Opened, Runner, RunnerRequest, open_runner
@@ -38,12 +39,16 @@ class Session:
         threads: how many threads one inference may use on the CPU; None leaves it to the runner.
         optimise: False evaluates the graph literally, node by node, for comparisons that must not depend on the CPU.
         graph: the role of the graph to run where the bundle has several; None is the first.
+        cpu_form: what onnxruntime runs of a bundle in INT8 or FP16. "auto" is a form that this CPU computes fast,
+            derived from the deployed graph, checked against the golden inputs and cached; "deployed" is the graph as it
+            is; "reduced" is a derived form with 7-bit weights, for x86 CPUs without VNNI. `info` says which one runs,
+            and why. The bundle's verdict is on the deployed graph.
 
     Raises:
         BundleError: the file is not a whole bundle, or its graph is not what its manifest says.
         EnvironmentMismatch: the device, or a package that it needs, cannot be had here.
         InputError: the bundle has no graph with that role.
-        UsageError: `device` or `threads` cannot be what they are.
+        UsageError: `device`, `threads` or `cpu_form` cannot be what they are.
     """
 
     def __init__(
@@ -54,7 +59,10 @@ class Session:
         threads: int | None = None,
         optimise: bool = True,
         graph: str | None = None,
+        cpu_form: Asked = "auto",
     ) -> None:
+        if cpu_form not in get_args(Asked):
+            raise UsageError(f"the form is {cpu_form!r}, expected one of {', '.join(get_args(Asked))}")
         if threads is not None and (not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS):
             raise UsageError(f"the number of threads is {threads!r}, expected 1 to {MOST_THREADS}, or None")
         seconds: dict[str, float] = {}
@@ -62,7 +70,7 @@ class Session:
             opened_bundle = bundle if isinstance(bundle, Bundle) else Bundle.read(bundle)
         self._manifest = opened_bundle.manifest
         self._graph = opened_bundle.graph(graph)
-        request = RunnerRequest(opened_bundle, self._graph, threads, optimise)
+        request = RunnerRequest(opened_bundle, self._graph, threads, optimise, cpu_form=cpu_form)
         with _timed(seconds, "open"):
             opened = open_runner(device, request)
         seconds["open"] -= sum(request.seconds.values())
@@ -87,7 +95,8 @@ class Session:
     def info(self) -> dict[str, object]:
         """Runner, why it was chosen, threads, versions, graph and bundle: what to write down beside a result.
 
-        `settings` is what the runner was set to beyond that, such as the precision that OpenVINO computes in.
+        `settings` is what the runner was set to beyond that, such as the precision that OpenVINO computes in, or which
+        form of the graph onnxruntime runs, and why that one.
         `seconds` is what opening took, by stage: read (and verify), open (load the graph), and what the runner did
         beside that, such as deriving a form of the graph for this CPU.
         """
@@ -270,13 +279,14 @@ def load(
     threads: int | None = None,
     optimise: bool = True,
     graph: str | None = None,
+    cpu_form: Asked = "auto",
 ) -> Session:
     """Open a bundle: `Session` under the name that reads well.
 
     >>> with edgefer.load("network.edgefer") as network:  # doctest: +SKIP
     ...     print(network.infer_images(visible=frame, infrared=heat).label)
     """
-    return Session(bundle, device=device, threads=threads, optimise=optimise, graph=graph)
+    return Session(bundle, device=device, threads=threads, optimise=optimise, graph=graph, cpu_form=cpu_form)
 
 
 @contextmanager

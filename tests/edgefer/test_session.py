@@ -372,7 +372,7 @@ def test_graphs_that_are_not_what_the_manifest_says(tiny_bundle: Bundle, plain_b
             Session(with_graph(**change))
 
 
-def test_half_precision_leaves_one_optimisation_out(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quantised_graphs_leave_one_optimisation_out(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, ...]] = []
     real = runners.OnnxRuntimeRunner
 
@@ -382,9 +382,9 @@ def test_half_precision_leaves_one_optimisation_out(tiny_bundle: Bundle, monkeyp
 
     monkeypatch.setattr(runners, "OnnxRuntimeRunner", spy)
     members = {name: tiny_bundle.member(name) for name in tiny_bundle.members}
-    for precision in ("int8", "int8+fp16"):
+    for precision in ("fp32", "int8", "int8+fp16"):
         Session(Bundle.from_members(replace(tiny_bundle.manifest, precision=precision), members), device="onnxruntime")
-    assert seen == [(), ("WeightBiasQuantization",)]
+    assert seen == [(), ("WeightBiasQuantization",), ("WeightBiasQuantization",)]
 
 
 def test_an_image_specification_is_needed_for_images() -> None:

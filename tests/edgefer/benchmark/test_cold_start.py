@@ -11,7 +11,7 @@ from edgefer.benchmark.child import Answer
 from edgefer.benchmark.cold_start import cold_start, summarise
 from edgefer.benchmark.spec import BenchmarkSpec
 from edgefer.bundle.container import Bundle
-from edgefer.engine.cache import VARIABLE
+from edgefer.cache_folder import VARIABLE
 from edgefer.errors import BundleError, UsageError
 
 
