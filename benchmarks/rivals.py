@@ -25,7 +25,7 @@ from benchmarks.rivals_results import RESULTS, Cell, Row, Stored, load, markdown
 from edgefer.benchmark import stimulus
 from edgefer.benchmark.interleaved import interleaved
 from edgefer.benchmark.machine import describe
-from edgefer.benchmark.rivals.measure import PAUSE, difference
+from edgefer.benchmark.rivals.measure import PAUSE, SETTLE, difference
 from edgefer.benchmark.rivals.rival import Absent, Prepared, Task
 from edgefer.benchmark.rivals.table import chosen
 from edgefer.benchmark.statistics import latency
@@ -100,7 +100,7 @@ def measure(name: str, folder: Path) -> Stored:
         outputs = {ours: session.run(feeds) for ours, session in sessions.items()}
         outputs |= {each: dict(prepared.run()) for each, prepared in rivals.items()}
         actions |= {each: prepared.run for each, prepared in rivals.items()}
-        found = interleaved(actions, effort=EFFORT, pause=PAUSE)
+        found = interleaved(actions, effort=EFFORT, pause=PAUSE, settle=SETTLE)
         settings = {each: prepared.settings for each, prepared in rivals.items()}
         rows = tuple(
             Row(

@@ -22,15 +22,18 @@ from edgefer.bundle.container import Bundle
 from edgefer.numeric_error import relative_error
 from edgefer.runtime.session import Session
 
-PAUSE = 0.01
-"""Seconds of sleep before every run. Threads of onnxruntime, PyTorch and OpenCV go on spinning when their work is done,
-and would take the processor from whoever comes next; after this they are asleep, ours as well as theirs."""
+PAUSE, SETTLE = 0.003, 1
+"""Seconds of sleep before every turn, and runs that come first in it and do not count. Threads of onnxruntime, PyTorch
+and OpenCV go on spinning when their work is done, and would take the processor from whoever comes next; after the pause
+they are asleep, ours as well as theirs. The uncounted run wakes one's own: without it a network of 2 ms takes twice as
+long after a pause of 10 ms, and what would be compared is how soon pools wake."""
 
 SHORTEST_BLOCK = 1.0
 """Seconds, the least that trtexec takes."""
 
 _OURS = "ours"
 _BLOCKS = 4
+_TURN = f"each turn is {PAUSE * 1e3:g} ms of sleep, {SETTLE} run that does not count and one that does"
 _TOLERANCES = {"fp32": 1e-3, "fp16": 2e-2, "int8": 5e-2, "int8+fp16": 5e-2}
 
 
@@ -46,7 +49,7 @@ def measure_rivals(
     """Measure a session against rivals, all in one run.
 
     Ours is `Session.infer` on ready tensors, with all that it checks; theirs is the bare call. Those in this process
-    take turns run by run, each first equally often, after a pause in which every thread pool falls asleep; one that
+    take turns, each first equally often, after a pause in which every thread pool falls asleep; one that
     times itself in a process of its own takes turns with ours in blocks. What they answer is compared with what ours
     answers before anything is measured.
 
@@ -108,7 +111,7 @@ def _in_turn(
 ) -> dict[str, Found]:
     errors = {name: difference(answers, rival.run()) for name, rival in rivals.items()}
     actions: dict[str, Callable[[], object]] = {name: rival.run for name, rival in rivals.items()}
-    measured = interleaved({_OURS: ours, **actions}, effort=effort, patience=patience, pause=PAUSE)
+    measured = interleaved({_OURS: ours, **actions}, effort=effort, patience=patience, pause=PAUSE, settle=SETTLE)
     mine = latency(measured.durations[_OURS], confidence=effort.confidence)
     return {
         name: Found(
@@ -118,7 +121,7 @@ def _in_turn(
             theirs=latency(measured.durations[name], confidence=effort.confidence),
             ratio=measured.ratio(_OURS, name),
             max_error=errors[name],
-            note=_joined(_warning(errors[name], task), measured.cut, f"{PAUSE * 1e3:g} ms of sleep before every run"),
+            note=_joined(_warning(errors[name], task), measured.cut, _TURN),
         )
         for name, rival in rivals.items()
     }
