@@ -10,7 +10,8 @@ PYTEST_WORKERS ?= 2
 BENCHMARKS ?= benchmarks
 BENCH_OUTPUT := bench-output/suite.json
 
-.PHONY: demo test test-slow test-pythons bench bench-store bench-check bench-synthetic lint docs clean rtx install
+.PHONY: demo test test-slow test-pythons bench bench-store bench-check bench-synthetic bench-modelopt bench-rivals \
+    bench-false-alarms bench-open-loop lint docs clean rtx install
 
 install: $(STAMP)
 
@@ -67,6 +68,29 @@ bench-check: $(STAMP)
 
 bench-synthetic: $(STAMP)
 	$(PY) benchmarks/synthetic_study.py
+
+# NVIDIA's Model Optimizer needs other versions of onnx and onnxruntime, so it gets an environment of its own (2 GB).
+PEER := .venv-modelopt
+$(PEER)/.installed: constraints.txt
+	$(PYTHON) -m venv $(PEER)
+	$(PEER)/bin/python -m pip install --quiet --upgrade "pip>=24.1"
+	$(PEER)/bin/python -m pip install --quiet --constraint constraints.txt "nvidia-modelopt[onnx]" torch
+	touch $@
+
+bench-modelopt: $(STAMP) $(PEER)/.installed
+	$(PY) benchmarks/peer_modelopt.py --peer $(PEER)/bin/python
+
+# Every registered network beside bare runtimes, OpenCV and PyTorch; half an hour, and goes on where it was stopped.
+bench-rivals: $(STAMP)
+	$(PY) -m benchmarks.rivals
+
+# A hundred comparisons of a session with itself, and a hundred with 5 % of delay added.
+bench-false-alarms: $(STAMP)
+	$(PY) -m benchmarks.false_alarms bench-output/false-alarms.json
+
+# Ten minutes of frames at 30 Hz through a full-width network, and the report of it.
+bench-open-loop: $(STAMP)
+	$(PY) benchmarks/open_loop.py bench-output
 
 docs: $(STAMP)
 	$(PY) -m edgefer.cli.reference
