@@ -14,7 +14,7 @@ from edgefer.bundle.container import Bundle
 from edgefer.bundle.manifest import GraphSpec
 from edgefer.errors import BundleError, EnvironmentMismatch, UsageError
 from edgefer.runtime import openvino_library
-from edgefer.runtime.cpu_form.choose import LEFT_OUT, Asked, Wish, choose
+from edgefer.runtime.cpu_form import Asked
 from edgefer.runtime.onnxruntime_runner import OnnxRuntimeRunner
 from edgefer.runtime.openvino_runner import OpenVinoRunner
 
@@ -96,6 +96,8 @@ def _open_tensorrt(request: RunnerRequest) -> Runner:
 
 
 def _open_onnxruntime(request: RunnerRequest) -> Runner:
+    from edgefer.runtime.cpu_form.choose import LEFT_OUT, Wish, choose
+
     started = time.perf_counter()
     # Evaluated literally, it is the deployed graph that is asked about.
     asked: Asked = request.cpu_form if request.optimise else "deployed"

@@ -17,7 +17,7 @@ from edgefer.bundle.container import Bundle
 from edgefer.bundle.manifest import GraphSpec
 from edgefer.errors import BundleError, InputError, UsageError
 from edgefer.runtime.binding import Binder, Bound, checked_tensor
-from edgefer.runtime.cpu_form.choose import Asked
+from edgefer.runtime.cpu_form import Asked
 from edgefer.runtime.estimate import Estimate, softmax
 from edgefer.runtime.preprocess import ColourOrder, Image, Preprocessor, tensors_of
 from edgefer.runtime.runners import Opened, Runner, RunnerRequest, open_runner

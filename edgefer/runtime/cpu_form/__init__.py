@@ -5,3 +5,8 @@ FP16. onnxruntime has no kernels for that and computes it in floating point behi
 From the deployed graph alone, without new calibration, `derive` makes a graph of integer kernels that computes the
 same; `choose` decides when it runs, checks it against the golden inputs, and keeps it in the user's cache.
 """
+
+from typing import Literal
+
+Asked = Literal["auto", "deployed", "reduced"]
+"""Which form is asked for: the fastest that is sound here, the deployed graph itself, or one with 7-bit weights."""

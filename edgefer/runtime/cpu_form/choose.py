@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from importlib import metadata, util
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy.typing as npt
@@ -13,13 +13,12 @@ import numpy.typing as npt
 from edgefer.bundle.container import Bundle
 from edgefer.bundle.manifest import GoldenSpec, GraphSpec
 from edgefer.errors import BundleError, EdgeferError
+from edgefer.runtime.cpu_form import Asked
 from edgefer.runtime.cpu_form.cache import Entry, FormCache, FormKey, Verdict
 from edgefer.runtime.cpu_form.derive import Variant, derive
 from edgefer.runtime.cpu_form.features import CpuFeatures, cpu_features
 from edgefer.runtime.golden_check import Arrays, check_golden
 from edgefer.runtime.onnxruntime_runner import OnnxRuntimeRunner, onnxruntime_version
-
-Asked = Literal["auto", "deployed", "reduced"]
 
 DEPLOYED = "deployed"
 
