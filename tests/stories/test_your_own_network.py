@@ -139,6 +139,7 @@ def test_every_block_of_the_page_is_used() -> None:
     assert files == ["mine.py", "pair.py"]
     used = {("One camera", ""), ("Two cameras", ""), ("Two cameras", "python")}
     used |= {("An ONNX file", ""), ("An ONNX file", "python")}
+    used |= {("What your network expects", ""), ("What your network expects", "toml")}
     assert {(block.section, block.language) for block in blocks() if block.file is None} == used
 
 
@@ -167,6 +168,33 @@ def test_an_onnx_file(folder: Path, edgefer: Callable[..., Any]) -> None:
     built, evaluated = _run("An ONNX file", folder, edgefer)
     assert built.value["verdict"] in ("pass", "undecided")
     assert evaluated.value["correct"] >= 58
+
+
+def test_what_your_network_expects(folder: Path, edgefer: Callable[..., Any]) -> None:
+    built, inspected = _run("What your network expects", folder, edgefer)
+    assert built.value["verdict"] in ("pass", "undecided")
+    image = inspected.value["manifest"]["graphs"][0]["inputs"][0]["image"]
+    assert (image["fit"], image["pad"]) == ("letterbox", [114])
+    (block,) = of("What your network expects", "toml")
+    (folder / "expects.toml").write_text(block.text)
+    command = ["mine.py:make", "--input", "image=3x32x32", "--weights", "mine.pt", "--evaluation", "photos/test"]
+    precision = ["--precision", "fp32", "--allow-over-budget", "-o", "expects.edgefer", "--flavour", "none"]
+    assert edgefer("build-engine", *command, *precision, "--spec", "expects.toml", cwd=folder).code in (0, 4)
+    shown = edgefer("inspect", "expects.edgefer", cwd=folder).value
+    image = shown["manifest"]["graphs"][0]["inputs"][0]["image"]
+    assert (image["std"], image["keep"], image["resize"]) == ([0.229, 0.224, 0.225], 0.875, "bilinear")
+
+
+def test_the_table_of_keys_is_whole() -> None:
+    from edgefer_export.preprocess_fields import KEYS, PRESETS, preprocess
+
+    section = PAGE.read_text().partition("## What your network expects")[2].partition("\n## ")[0]
+    keys = re.findall(r"^\| ((?:`[a-z0-9-]+`(?:, )?)+) \|", section.partition("| preset |")[0], flags=re.MULTILINE)
+    assert {key.replace("-", "_") for row in keys for key in re.findall(r"`([^`]+)`", row)} == set(KEYS)
+    presets = re.findall(r"^\| `([a-z-]+)`[^|]*\|", section.partition("| preset |")[2], flags=re.MULTILINE)
+    assert set(presets) == set(PRESETS)
+    for case in re.findall(r"\| `([^`|]+)` \|$", section, flags=re.MULTILINE):
+        assert preprocess("preprocess", case.split())
 
 
 def test_the_errors_of_the_page_are_those_of_the_program() -> None:
