@@ -18,7 +18,10 @@ SMALLEST = 0.005
 loses by lying elsewhere in memory (Mytkowicz et al., Producing wrong data without doing anything obviously wrong,
 ASPLOS 2009), which no interval taken within one process can know of."""
 
-_DRIFT_ROUNDS = 5
+_DRIFT_ROUNDS = 12
+"""On each side. The level of fewer rounds follows the noise of the two themselves, and intervals come out too narrow:
+by a fifth with 5 on recorded runs, not at all from 10 on. That of more rounds is too slow for phases of the machine."""
+
 _REPLICATES_OF_ONE = 1000
 
 
@@ -71,9 +74,9 @@ def ratio(
     """Ours over theirs, of medians, with a bootstrap interval and a verdict.
 
     Paired: the two were measured in turn, one duration of each a round. What the machine did to both (clocks, heat,
-    other load) is taken out first: every round is divided by the running median of both over the eleven rounds about
-    it. As that divisor is the same for both, it cancels from the ratio; without it, a machine with two speeds can give
-    medians of one speed for ours and of the other for theirs. Rounds are then resampled in blocks, both alike.
+    other load) is taken out first: every round is divided by the running median of both over the 25 rounds about it. As
+    that divisor is the same for both, it cancels from the ratio; without it, a machine with two speeds can give medians
+    of one speed for ours and of the other for theirs. Rounds are then resampled in blocks, both alike.
 
     Unpaired: the two come from different runs, and are resampled each for itself. What differs between runs but not
     within one is not in that interval.

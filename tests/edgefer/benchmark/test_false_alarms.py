@@ -26,9 +26,9 @@ def walk(generator: np.random.Generator, rho: float, share: float) -> Series:
 
 
 def own(generator: np.random.Generator) -> Series:
-    """What meets one run alone: a per cent of jitter, and now and then something else takes the processor."""
+    """What meets one run alone, as a logarithm: a per cent of jitter; now and then the processor is taken from it."""
     interrupted = (generator.random(ROUNDS) < 0.08) * 0.1 * generator.pareto(1.2, ROUNDS)
-    return 0.01 * generator.standard_normal(ROUNDS) + interrupted
+    return 0.01 * generator.standard_normal(ROUNDS) + np.log1p(interrupted)
 
 
 def heavy_tailed(generator: np.random.Generator) -> tuple[Series, Series]:
