@@ -60,6 +60,8 @@ _VERBS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("verify", ("onnxruntime",), ("cpu",)),
     ("check", ("onnx",), ("device",)),
     ("Session on ready tensors", ("onnxruntime",), ("cpu",)),
+    ("benchmark", ("onnxruntime",), ("cpu",)),
+    ("benchmark --html", ("onnxruntime", "matplotlib", "jinja2"), ("cpu", "benchmark")),
     ("inspect", (), ()),
 )
 

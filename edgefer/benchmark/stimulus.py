@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefer.bundle.container import Bundle
-from edgefer.bundle.golden import golden_feeds
+from edgefer.bundle.golden import golden_feeds, normalised
 from edgefer.bundle.manifest import GraphSpec, InputSpec
 from edgefer.bundle.semantics import CAMERAS
 
@@ -46,7 +46,7 @@ def _random(spec: InputSpec, generator: np.random.Generator) -> npt.NDArray[np.f
     if spec.role == "present":
         return np.ones(shape, np.float32)
     low, high = spec.image.range if spec.image is not None else (0.0, 1.0)
-    return generator.uniform(low, high, shape).astype(np.float32)
+    return normalised(generator.uniform(low, high, shape).astype(np.float32), spec)
 
 
 def _frame(shape: tuple[int, ...], generator: np.random.Generator) -> npt.NDArray[np.uint8]:
