@@ -16,11 +16,12 @@ import msgspec
 from benchmarks.fingerprint import Fingerprint
 from benchmarks.rows import Measured, Row, Run
 from edgefer.atomic import write_bytes
+from edgefer.benchmark.compare import BETWEEN_RUNS
 from edgefer.benchmark.statistics import SMALLEST
 from edgefer.errors import InputError
 
 FOLDER = Path(__file__).with_name("results")
-MOST_REPEATS = 5
+ENOUGH_REPEATS, MOST_REPEATS = 3, 5
 
 State = Literal["ok", "worse", "better", "new", "missing"]
 
@@ -90,18 +91,19 @@ def load(machine: Fingerprint, folder: Path = FOLDER) -> Stored | None:
 def state_of(row: Row | None, stored: StoredRow | None) -> State | None:
     """How a row compares with what is stored for it; None where neither has a ratio.
 
-    It is worse where its whole interval lies above the stored noise, better where it lies below, by more than half a
-    per cent, which no interval within a process can tell from nothing. A row that is now measured against something
-    else is new.
+    It is worse where its whole interval lies above the stored noise, better where it lies below, by more than a margin:
+    what runs may differ by beyond their intervals as long as that is not measured here, which takes three repeats, and
+    then half a per cent. A row that is now measured against something else is new.
     """
     measured = None if row is None else row.measured
     if measured is None or row is None:
         return None if stored is None else "missing"
     if stored is None or stored.against != row.against:
         return "new"
-    if measured.low > stored.high * (1 + SMALLEST):
+    margin = SMALLEST if len(stored.repeats) >= ENOUGH_REPEATS else BETWEEN_RUNS
+    if measured.low > stored.high * (1 + margin):
         return "worse"
-    return "better" if measured.high < stored.low * (1 - SMALLEST) else "ok"
+    return "better" if measured.high < stored.low * (1 - margin) else "ok"
 
 
 def with_run(stored: Stored | None, machine: Fingerprint, run: Run) -> Stored:

@@ -17,7 +17,7 @@ from benchmarks.rows import Measured, Row, read_run
 from benchmarks.units import duration
 from edgefer.errors import EdgeferError
 
-WIDTH = 150
+WIDTH = 160
 _RIGHT = {"median", "ratio", "now", "stored"}
 
 
@@ -54,7 +54,7 @@ def columns(title: str, *names: str) -> Table:
     """An empty table, numbers to the right."""
     table = Table(title=title)
     for name in names:
-        table.add_column(name, justify="right" if name in _RIGHT else "left")
+        table.add_column(name, justify="right" if name in _RIGHT else "left", no_wrap=name == "benchmark")
     return table
 
 

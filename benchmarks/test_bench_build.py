@@ -40,7 +40,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("method", ["max", "entropy", "percentile"])
-def test_full_width_int8_build(benchmark: Any, weights: Path, tmp_path: Path, method: str) -> None:
+def test_int8(benchmark: Any, weights: Path, tmp_path: Path, method: str) -> None:
     bare: list[dict[str, Any]] = []
     ours: list[dict[str, Any]] = []
 

@@ -32,7 +32,7 @@ def tensors() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("width", ["full", "small"])
-def test_infer_openvino(benchmark: Any, width: str) -> None:
+def test_infer(benchmark: Any, width: str) -> None:
     session = Session(full_width() if width == "full" else small(), device="openvino")
     runner = session._runner
     assert isinstance(runner, OpenVinoRunner)

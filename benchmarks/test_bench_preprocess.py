@@ -76,7 +76,7 @@ CASES = {
     "visible": (True, 0, np.uint8),
     "infrared-8": (False, 3, np.uint8),
     "infrared-16": (False, 3, np.uint16),
-    "infrared-8-one-channel": (False, 1, np.uint8),
+    "infrared-8-grey": (False, 1, np.uint8),
     "pair": (True, 3, np.uint8),
     "pair-16": (True, 3, np.uint16),
 }
@@ -84,7 +84,7 @@ CASES = {
 
 @pytest.mark.parametrize("resize", ["inter-area", "same-steps"])
 @pytest.mark.parametrize("case", CASES)
-def test_images_to_tensors(benchmark: Any, case: str, resize: str) -> None:
+def test_tensors(benchmark: Any, case: str, resize: str) -> None:
     takes_visible, channels, dtype = CASES[case]
     visible, infrared = frames(dtype)
     images = [(Preprocessor(VISIBLE), visible)] if takes_visible else []

@@ -33,18 +33,24 @@ def stored(*intervals: tuple[float, float, float]) -> StoredRow:
 
 
 @pytest.mark.parametrize(
-    ("now", "state"),
+    ("now", "repeats", "state"),
     [
-        ((1.00, 0.98, 1.02), "ok"),
-        ((1.04, 1.015, 1.06), "ok"),  # overlaps
-        ((1.03, 1.022, 1.04), "ok"),  # apart, but by less than half a per cent
-        ((1.05, 1.03, 1.07), "worse"),
-        ((0.97, 0.95, 0.978), "ok"),
-        ((0.95, 0.93, 0.97), "better"),
+        ((1.00, 0.98, 1.02), 3, "ok"),
+        ((1.04, 1.015, 1.06), 3, "ok"),  # overlaps
+        ((1.03, 1.022, 1.04), 3, "ok"),  # apart, but by less than half a per cent
+        ((1.05, 1.03, 1.07), 3, "worse"),
+        ((0.97, 0.95, 0.978), 3, "ok"),
+        ((0.95, 0.93, 0.97), 3, "better"),
+        ((1.05, 1.03, 1.07), 2, "ok"),  # apart by less than what runs may differ by
+        ((1.08, 1.06, 1.10), 2, "worse"),
+        ((0.95, 0.93, 0.97), 1, "ok"),
+        ((0.92, 0.90, 0.94), 1, "better"),
     ],
 )
-def test_a_ratio_is_worse_only_beyond_both_intervals(now: tuple[float, float, float], state: str) -> None:
-    assert state_of(row(*now), stored((1.0, 0.98, 1.02))) == state
+def test_a_ratio_is_worse_only_beyond_both_intervals_and_a_margin(
+    now: tuple[float, float, float], repeats: int, state: str
+) -> None:
+    assert state_of(row(*now), stored(*[(1.0, 0.98, 1.02)] * repeats)) == state
 
 
 def test_repeats_widen_the_noise_to_that_of_runs() -> None:
