@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -15,6 +15,9 @@ from edgefer.bundle.names import MANIFEST
 from edgefer.bundle.reading import check_digests, read_file, refuse_faults, split
 from edgefer.bundle.schema import decode
 from edgefer.errors import EdgeferError, EnvironmentMismatch, UsageError
+
+if TYPE_CHECKING:
+    from edgefer.runtime.session import Session
 
 T = TypeVar("T")
 
@@ -123,9 +126,16 @@ def _check_graphs(run: _Checks, bundle: Bundle, device: str, threads: int | None
         run.checks.append(Check(name="golden inputs", passed=True, detail="the bundle has none; nothing to compare"))
     for graph in bundle.manifest.graphs:
         open_session = partial(Session, bundle, device=device, threads=threads, graph=graph.role)
-        session = run.step(f"graph {graph.role}", open_session, lambda opened: f"loaded by {opened.info['runner']}")
+        session = run.step(f"graph {graph.role}", open_session, _loaded)
         if session is None:
             continue
         with session:
             if golden is not None and golden.expected.keys() & {output.name for output in graph.outputs}:
                 run.step(f"golden {graph.role}", partial(check_golden, bundle, golden, session), str)
+
+
+def _loaded(session: Session) -> str:
+    """What loaded a graph, and which form of it where there is more than one."""
+    settings = session.info["settings"]
+    form = settings.get("form", "deployed") if isinstance(settings, dict) else "deployed"
+    return f"loaded by {session.info['runner']}" + (f" in the form '{form}'" if form != "deployed" else "")

@@ -96,7 +96,7 @@ def _open_tensorrt(request: RunnerRequest) -> Runner:
 
 
 def _open_onnxruntime(request: RunnerRequest) -> Runner:
-    from edgefer.runtime.cpu_form.choose import LEFT_OUT, Wish, choose
+    from edgefer.runtime.cpu_form.choose import Wish, choose
 
     started = time.perf_counter()
     # Evaluated literally, it is the deployed graph that is asked about.
@@ -109,7 +109,7 @@ def _open_onnxruntime(request: RunnerRequest) -> Runner:
         form.onnx,
         threads=request.threads,
         optimise=request.optimise,
-        disabled=LEFT_OUT if "int8" in request.bundle.manifest.precision else (),
+        disabled=form.left_out if request.bundle.manifest.precision != "fp32" else (),
         profile=request.profile,
     )
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from edgefer.engine.portable import for_parser
-from edgefer.runtime.cpu_form.kernels import to_kernels
 from edgefer.runtime.cpu_form.layers import find_layers, float_weights
 from edgefer.runtime.cpu_form.model import Model
+from edgefer.runtime.cpu_form.products import to_products
 from edgefer.runtime.cpu_form.single import to_single
 from edgefer.runtime.cpu_form.unsigned import to_unsigned
 
@@ -33,9 +33,8 @@ def derive(onnx: bytes, variant: Variant = "fast") -> Derived:
     Inputs, outputs and scales are those of the graph; nothing is calibrated. Functions are inlined, and casts to FP16
     dropped: weights keep the values that FP16 gave them, and what lies between is computed in float32.
 
-    * `fast`: quantised layers as integer kernels. An activation has zero point 0 where a kernel takes in the ReLU in
-      front of it and 128 elsewhere. It differs from the graph in the order of sums alone, and in biases of QLinearConv
-      rounded to a 32-bit multiple of the scales of activation and weight.
+    * `fast`: quantised layers as products of integer matrices, with unsigned activations: zero point 0 where a Q takes
+      in the ReLU before it, 128 elsewhere. It differs from the graph in the rounding of sums alone.
     * `reduced`: the same with 7-bit weights, for CPUs whose kernels add in 16 bits; they lose their last bit.
     * `single`: without casts and otherwise as it was.
     * `zero_point_128`: Q and DQ stay, with unsigned activations. Evaluated literally it is bit-equal to a graph without
@@ -54,7 +53,7 @@ def derive(onnx: bytes, variant: Variant = "fast") -> Derived:
     if variant == "zero_point_128":
         return Derived(model.serialised(), 0, 0)
     layers = find_layers(model, activations, reduce_range=variant == "reduced")
-    written = to_kernels(model, layers, activations)
+    written = to_products(model, layers, activations)
     float_weights(model)
     model.prune()
     return Derived(model.serialised(), written, len(layers))

@@ -43,7 +43,7 @@ class Model:
         self.producer = {name: node for node in self.graph.node for name in node.output if name}
         self._readers: dict[str, list[Any]] = {}
         for node in self.graph.node:
-            for name in dict.fromkeys(_read_by(node)):
+            for name in dict.fromkeys(read_by(node)):
                 self._readers.setdefault(name, []).append(node)
 
     def replace(self, nodes: Sequence[Any]) -> None:
@@ -106,7 +106,7 @@ class Model:
         for node in reversed(self.graph.node):
             if any(name in wanted for name in node.output):
                 kept.append(node)
-                wanted.update(_read_by(node))
+                wanted.update(read_by(node))
         self.replace(kept[::-1])
         stored = [each for each in self.graph.initializer if each.name in wanted]
         del self.graph.initializer[:]
@@ -124,13 +124,13 @@ class Model:
         return data
 
 
-def _read_by(node: Any) -> list[str]:
+def read_by(node: Any) -> list[str]:
     """What a node reads, the tensors that the branches of control flow capture included."""
     names = [name for name in node.input if name]
     for attribute in node.attribute:
         for body in [attribute.g] if attribute.HasField("g") else list(attribute.graphs):
             for inner in body.node:
-                names += _read_by(inner)
+                names += read_by(inner)
             names += [value.name for value in body.output]
     return names
 

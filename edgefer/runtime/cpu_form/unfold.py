@@ -11,34 +11,43 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Window:
-    """The geometry of a two-dimensional convolution on images of `images` x `height` x `width`; each pair is (y, x),
-    `pads` is (top, left, bottom, right)."""
+    """The geometry of a two-dimensional convolution over images of `shape` (N, C, H, W); each pair is (y, x), `pads` is
+    (top, left, bottom, right)."""
 
-    images: int
-    height: int
-    width: int
+    shape: tuple[int, int, int, int]
     kernel: tuple[int, int]
     strides: tuple[int, int]
     pads: tuple[int, int, int, int]
     dilations: tuple[int, int]
 
     @staticmethod
-    def of(attributes: dict[str, Any], shape: tuple[int | None, ...], kernel: tuple[int, ...]) -> Window | None:
-        """That of a Conv with these attributes on (N, C, H, W); None where a length is not known."""
-        images, height, width = shape[0], shape[2], shape[3]
-        if images is None or height is None or width is None or len(kernel) != 2:
-            return None
+    def of(attributes: dict[str, Any], shape: tuple[int, int, int, int], kernel: tuple[int, ...]) -> Window:
+        """That of a Conv with these attributes."""
         strides, dilations = attributes.get("strides", (1, 1)), attributes.get("dilations", (1, 1))
         top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
         return Window(
-            images,
-            height,
-            width,
+            shape,
             (kernel[0], kernel[1]),
             (strides[0], strides[1]),
             (top, left, bottom, right),
             (dilations[0], dilations[1]),
         )
+
+    @property
+    def images(self) -> int:
+        return self.shape[0]
+
+    @property
+    def channels(self) -> int:
+        return self.shape[1]
+
+    @property
+    def height(self) -> int:
+        return self.shape[2]
+
+    @property
+    def width(self) -> int:
+        return self.shape[3]
 
     @property
     def places(self) -> tuple[int, int]:
