@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 from edgefer.progress import Silent  # noqa: E402
-from edgefer_export import steps  # noqa: E402
+from edgefer_export import onnx_export, steps  # noqa: E402
 from edgefer_export.build import build  # noqa: E402
 from edgefer_export.result import BuildResult  # noqa: E402
 from edgefer_export.spec import BuildSpec  # noqa: E402
@@ -56,13 +56,13 @@ def _build(checkpoint: Path, data: Any, folder: Path, precision: str) -> BuildRe
 
 
 def test_a_wrong_export(checkpoint: Path, data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    export = steps.export_onnx
+    export = onnx_export.export_onnx
 
     def wrong(*arguments: Any, **options: Any) -> Any:
         exported = export(*arguments, **options)
         return replace(exported, model=_scaled(exported.model, _is_kernel, 1.5))
 
-    monkeypatch.setattr(steps, "export_onnx", wrong)
+    monkeypatch.setattr(onnx_export, "export_onnx", wrong)
     result = _build(checkpoint, data, tmp_path, "int8")
     assert (result.verdict, result.report.blamed_step) == ("fail", "exported")
     assert result.bundle is None
