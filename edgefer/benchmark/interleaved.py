@@ -65,8 +65,8 @@ def interleaved(
             from it.
         pause: seconds of sleep before every run. Thread pools go on spinning after their work, for about a millisecond
             or more, and take the processor from whoever comes next; a pause lets them fall asleep first.
-        settle: runs of the same before every one that is timed. They bring back what the pause and the others have taken
-            (caches, clocks, threads that are awake), so that figures are those of a closed loop.
+        settle: runs of the same before every one that is timed. They bring back what the pause and the others have
+            taken (caches, clocks, threads that are awake), so that figures are those of a closed loop.
         timeline: the clock and the moment that `started` counts from.
 
     Raises:

@@ -37,7 +37,8 @@ def test_each_is_as_it_would_be_alone(colour: Any) -> None:
 
 
 def test_the_image_that_is_none_is_named() -> None:
-    images = [(preprocessor("first", 3, colour="rgb"), noise(9, 9, 3)), (preprocessor("second", 1, colour="grey"), noise(9))]
+    first, second = preprocessor("first", 3, colour="rgb"), preprocessor("second", 1, colour="grey")
+    images = [(first, noise(9, 9, 3)), (second, noise(9))]
     with pytest.raises(InputError, match="'second'"):
         tensors_of(images)
 

@@ -66,7 +66,7 @@ def _with_rest(
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """With *args everything that is not keyword-only has to be passed by position."""
     positional = [
-        given.pop(each.name, None) or rest.pop(0)
+        given.pop(each.name) if each.name in given else rest.pop(0)
         for each in parameters
         if _is(each, _POSITIONAL) and (each.name in given or rest)
     ]
