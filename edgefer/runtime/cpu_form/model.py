@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,8 +74,8 @@ class Model:
         return self._arrays[name]
 
     def constant(self, wanted: str, array: Array) -> str:
-        """The name of a constant of these values; equal small ones are stored once."""
-        key = (array.dtype.str, array.shape, array.tobytes() if array.size <= 1 << 16 else wanted.encode())
+        """The name of a constant of these values; equal ones are stored once."""
+        key = (array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).digest())
         if key not in self._shared:
             name = self.fresh(wanted)
             tensor = self._numpy.from_array(np.ascontiguousarray(array).reshape(array.shape), name)

@@ -23,6 +23,10 @@ CONTRIB = "com.microsoft"
 _FEWEST_CHANNELS = 16
 """Gathering pixels of fewer bytes than this costs more than the product saves."""
 
+MOST_GATHERED = 1 << 26
+"""Bytes that the pixels gathered for one layer may take. Nine times the image is little at 224 pixels, and more than a
+small computer has for a large photograph."""
+
 
 def to_products(model: Model, layers: dict[str, Layer], activations: dict[str, Quantised]) -> int:
     """Write each layer that can be as a product; the number written. The rest stays as it is."""
@@ -139,4 +143,6 @@ def _window(model: Model, layer: Layer) -> Window | None:
     if len(known) != 4 or len(shape) != 4:
         return None
     whole: Shape = (known[0], known[1], known[2], known[3])
-    return Window.of(attributes, whole, layer.weights.shape[2:])
+    window = Window.of(attributes, whole, layer.weights.shape[2:])
+    height, width = window.places
+    return window if window.images * height * width * layer.terms <= MOST_GATHERED else None

@@ -14,6 +14,7 @@ pytest.importorskip("hypothesis")
 from hypothesis import assume, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
+from edgefer.runtime.cpu_form import products  # noqa: E402
 from edgefer.runtime.cpu_form.derive import derive  # noqa: E402
 
 Geometry = dict[str, Any]
@@ -182,6 +183,38 @@ def test_what_no_kernel_takes_stays_in_floating_point(
     image = np.random.default_rng(2).normal(0, 1, (1, channels, 9, 9)).astype(np.float32)
     for found, expected in zip(run(form, {"image": image}), run(graph, {"image": image}, literal=True), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 + 0.02 * (case == "relu read twice"))
+
+
+def test_windows_of_one_size_and_other_pixels_are_kept_apart(drawing: Any, run: Callable[..., Any]) -> None:
+    draw = drawing(6)
+    x = draw.quantised("image", 0.02)
+    outputs = [
+        draw.conv(x, (2, 16, 3, 3), pads=pads) for pads in ([2, 2, 0, 0], [0, 0, 2, 2], [1, 1, 1, 1], [1, 1, 1, 1])
+    ]
+    graph = draw.model({"image": (1, 16, 90, 90)}, dict.fromkeys(outputs))
+    derived = derive(graph)
+    windows = [each for each in onnx.load_from_string(derived.onnx).graph.initializer if each.data_type == 6]
+    assert derived.integer_layers == 4
+    assert len(windows) == 3
+    image = np.random.default_rng(6).normal(0, 1, (1, 16, 90, 90)).astype(np.float32)
+    for found, expected in zip(
+        run(derived.onnx, {"image": image}), run(graph, {"image": image}, literal=True), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_more_pixels_than_memory_should_hold_are_not_gathered(
+    drawing: Any, counts: Callable[[bytes], dict[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = drawing(6)
+    x = draw.conv(draw.quantised("image", 0.02), (2, 16, 3, 3), pads=[1, 1, 1, 1])
+    graph = draw.model({"image": (1, 16, 9, 9)}, {x: None})
+    gathered = 9 * 9 * 16 * 9
+    monkeypatch.setattr(products, "MOST_GATHERED", gathered)
+    assert derive(graph).integer_layers == 1
+    monkeypatch.setattr(products, "MOST_GATHERED", gathered - 1)
+    assert derive(graph).integer_layers == 0
+    assert counts(derive(graph).onnx)["Conv"] == 1
 
 
 def test_weights_of_a_reduced_range_never_saturate_in_16_bits(residual: Callable[..., bytes]) -> None:
