@@ -16,6 +16,7 @@ from edgefer.errors import BundleError, EnvironmentMismatch, UsageError
 from edgefer.runtime import openvino_library
 from edgefer.runtime.cpu_form import Asked
 from edgefer.runtime.onnxruntime_runner import OnnxRuntimeRunner
+from edgefer.runtime.openvino_check import check_answers
 from edgefer.runtime.openvino_runner import OpenVinoRunner
 
 Feeds = Mapping[str, npt.NDArray[Any]]
@@ -124,6 +125,9 @@ def _open_openvino(request: RunnerRequest) -> Runner:
             f"OpenVINO does not take the input {', '.join(unread)}: it drops those that the graph does not read",
             hint="use device='onnxruntime'",
         )
+    started = time.perf_counter()
+    check_answers(request.bundle, request.graph, runner.run)
+    request.seconds["self-check"] = time.perf_counter() - started
     request.settings.update(runner.settings)
     return runner
 

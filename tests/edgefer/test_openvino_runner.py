@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
+from edgefer.bundle.arrays import encode_array
 from edgefer.bundle.container import Bundle
 from edgefer.errors import BundleError, EdgeferError, EnvironmentMismatch, InputError, UsageError
 from edgefer.runtime import openvino_runner, runners
@@ -280,3 +282,100 @@ def test_it_reports_to_nobody_and_leaves_no_file(tiny_bundle_path: Path, tmp_pat
     )
     assert run.stdout.strip() == "[]"
     assert list(tmp_path.iterdir()) == []
+
+
+def head(width: int = 64, classes: int = 5) -> Quantised:
+    """Two quantised matrix products with a ReLU and a batch norm between them, as the heads of the networks have."""
+    generator = np.random.default_rng(0)
+
+    def weights(*shape: int) -> Any:
+        return generator.integers(-127, 128, shape).astype(np.int8)
+
+    data = small(
+        f"g (float[1,128] x) => (float[1,{classes}] y)"
+        "{ q = QuantizeLinear (x, s, z) d = DequantizeLinear (q, s, z) v = DequantizeLinear <axis = 0> (w, ws, wz)"
+        "  a = Gemm <transB = 1> (d, v, b) r = Relu (a) n = BatchNormalization (r, scale, offset, mean, variance)"
+        "  p = QuantizeLinear (n, t, z) e = DequantizeLinear (p, t, z) u = DequantizeLinear <axis = 0> (k, ks, kz)"
+        "  y = Gemm <transB = 1> (e, u, c) }",
+        s=np.float32(0.05),
+        z=np.int8(0),
+        w=weights(width, 128),
+        ws=generator.uniform(7e-4, 1.7e-3, width).astype(np.float32),
+        wz=np.zeros(width, np.int8),
+        b=generator.standard_normal(width).astype(np.float32),
+        scale=generator.uniform(0.8, 1, width).astype(np.float32),
+        offset=generator.standard_normal(width).astype(np.float32) / 10,
+        mean=generator.uniform(0, 2, width).astype(np.float32),
+        variance=generator.uniform(0.2, 3, width).astype(np.float32),
+        t=np.float32(0.04),
+        k=weights(classes, width),
+        ks=np.full(classes, 1e-3, np.float32),
+        kz=np.zeros(classes, np.int8),
+        c=generator.standard_normal(classes).astype(np.float32),
+    )
+    return Quantised(data, {"x": (0.05 * generator.integers(0, 128, (1, 128))).astype(np.float32)})
+
+
+@pytest.mark.parametrize("threads", [1, 2, None])
+def test_quantised_products_in_a_row_answer_as_written(threads: int | None) -> None:
+    # OpenVINO 2026.4 fuses them into one loop that is wrong by five orders of magnitude.
+    network = head()
+    literal = OnnxRuntimeRunner(network.data, optimise=False).run(network.feeds)["y"]
+    found = OpenVinoRunner(network.data, threads=threads).run(network.feeds)["y"]
+    np.testing.assert_allclose(found, literal, atol=0.02)
+
+
+def test_only_products_in_a_row_cost_the_fused_loops(tiny_int8: Quantised) -> None:
+    def quantises(data: bytes) -> bool:
+        import openvino
+
+        return openvino_runner._quantises_products(openvino.Core().read_model(data))
+
+    assert quantises(head().data)
+    assert not quantises(tiny_int8.data)
+    assert not quantises(
+        small(
+            "g (float[1,4] x) => (float[1,4] y) { a = MatMul (x, w) r = Relu (a) y = MatMul (r, w) }",
+            w=np.eye(4, dtype=np.float32),
+        )
+    )
+
+
+def test_a_version_without_that_property_is_taken_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_runner, "_FUSED_LOOPS", "NO_SUCH_PROPERTY")
+    assert OpenVinoRunner(head().data).outputs == ("y",)
+
+
+def expecting(bundle: Bundle, move: float, *, quantised_by: float = 0.0) -> Bundle:
+    """The bundle expecting answers that are off by `move`, and saying that quantising moved them by so much."""
+    golden = bundle.manifest.golden
+    assert golden is not None
+    right = bundle.array(golden.expected["logits"])
+    members = {name: bundle.member(name) for name in bundle.members}
+    members[golden.expected["logits"]] = encode_array((right + move).astype(np.float32))
+    members[golden.reference["logits"]] = encode_array((right + move + quantised_by).astype(np.float32))
+    return Bundle.from_members(msgspec.structs.replace(bundle.manifest, members={}), members)
+
+
+def test_answers_that_are_not_the_bundles_are_refused(tiny_bundle: Bundle) -> None:
+    wrong = expecting(tiny_bundle, 1.0)
+    with pytest.raises(BundleError, match="output 'logits' differs from the expected by") as caught:
+        Session(wrong, device="openvino")
+    assert "onnxruntime" in caught.value.hint
+    info = Session(wrong).info
+    assert info["runner"] == "onnxruntime"
+    assert "no openvino: output 'logits' differs" in str(info["why"])
+    info = Session(tiny_bundle).info
+    assert info["runner"] == "openvino"
+    assert info["seconds"]["self-check"] > 0  # type: ignore[index]
+
+
+def test_as_much_as_quantising_moves_an_answer_is_allowed(tiny_bundle: Bundle) -> None:
+    range_ = float(np.abs(tiny_bundle.array("golden/expected.npy")).max())
+    assert Session(expecting(tiny_bundle, 0.01 * range_, quantised_by=0.02 * range_)).info["runner"] == "openvino"
+    assert Session(expecting(tiny_bundle, 0.03 * range_, quantised_by=0.02 * range_)).info["runner"] == "onnxruntime"
+
+
+@pytest.mark.parametrize("options", [{"mask": True}, {"batches": (3,)}, {"batches": (1, 4)}, {"golden": 0}])
+def test_bundles_of_all_kinds_pass_the_check(tiny_bundle_factory: Factory, options: dict[str, Any]) -> None:
+    assert Session(tiny_bundle_factory(**options), threads=1).info["runner"] == "openvino"
