@@ -8,9 +8,11 @@ the same method; the answers of the two files are then compared image by image i
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -32,8 +34,11 @@ from edgefer.runtime.onnxruntime_runner import OnnxRuntimeRunner  # noqa: E402
 from edgefer_export.intervals import Discordance, paired_difference  # noqa: E402
 
 NETWORKS = ("cbam-early-fusion", "viri-fusion")
+FORMS = ("full", "trained")
 GOALS = {"max": 3.0, "entropy": 1.3}
 RESULTS = _ROOT / "benchmarks" / "results" / "modelopt.json"
+POLL = 0.02
+"""Seconds between two looks at a child's memory."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=300, help="test images at full width; four times as many reduced")
     parser.add_argument("--minutes", type=float, default=2.0, help="training of each reduced network")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
+    parser.add_argument("--forms", nargs="+", default=list(FORMS), choices=FORMS, help="the others keep their figures")
     parser.add_argument("--work", type=Path, default=_ROOT / "build" / "modelopt")
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args(argv)
@@ -87,21 +93,41 @@ def main(argv: list[str] | None = None) -> int:
     version = subprocess.check_output(
         [arguments.peer, "-c", "import importlib.metadata as m; print(m.version('nvidia-modelopt'))"], text=True
     ).strip()
-    rows: list[Row] = []
-    for name in arguments.networks:
-        prepared = full_width(name, arguments.work, arguments.images)
-        rows += [_row(prepared, method, arguments.peer, arguments.rounds, GOALS[method]) for method in GOALS]
-        prepared = trained(name, arguments.work, 4 * arguments.images, arguments.minutes)
-        rows += [_row(prepared, method, arguments.peer, 1, None) for method in GOALS]
+    kept = _kept(arguments.results, version)
+    for name, form in itertools.product(arguments.networks, arguments.forms):
+        if form == "full":
+            prepared = full_width(name, arguments.work, arguments.images)
+        else:
+            prepared = trained(name, arguments.work, 4 * arguments.images, arguments.minutes)
+        for method, goal in GOALS.items():
+            full = form == "full"
+            row = _row(prepared, method, arguments.peer, arguments.rounds if full else 1, goal if full else None)
+            kept[row.network, row.method] = row
+            _store(arguments.results, version, list(kept.values()))
+    rows = list(kept.values())
+    print(markdown(rows, version))
+    return 0 if all(row.met for row in rows) else 1
+
+
+def _kept(results: Path, version: str) -> dict[tuple[str, str], Row]:
+    """The rows of an earlier run with the same release of the peer; none where there was no such run."""
+    if not results.is_file():
+        return {}
+    found = json.loads(results.read_text())
+    if found["modelopt"] != version:
+        return {}
+    rows = [Row(**{key: value for key, value in row.items() if key != "met"}) for row in found["rows"]]
+    return {(row.network, row.method): row for row in rows}
+
+
+def _store(results: Path, version: str, rows: list[Row]) -> None:
     found = {
         "modelopt": version,
         "processor": platform.processor() or platform.machine(),
         "cpus": len(os.sched_getaffinity(0)),
         "rows": [{**asdict(row), "met": row.met} for row in rows],
     }
-    atomic.write_text(arguments.results, json.dumps(found, indent=1) + "\n")
-    print(markdown(rows, version))
-    return 0 if all(row.met for row in rows) else 1
+    atomic.write_text(results, json.dumps(found, indent=1) + "\n")
 
 
 def _row(prepared: Prepared, method: str, peer: str, rounds: int, goal: float | None) -> Row:
@@ -147,14 +173,31 @@ def _child(command: list[str]) -> Run:
     with tempfile.TemporaryFile() as log:
         started = time.perf_counter()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
-        _, status, usage = os.wait4(process.pid, 0)
+        peak = 0
+        while True:
+            # The accounting of a child that has ended begins with the memory of this process, from which it was forked.
+            peak = max(peak, _highest(process.pid))
+            try:
+                process.wait(POLL)
+            except subprocess.TimeoutExpired:
+                continue
+            break
         seconds = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
         log.seek(0)
         if process.returncode:
             tail = log.read().decode(errors="replace")[-3000:]
             raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{tail}")
-    return Run(seconds, usage.ru_maxrss * 1024)
+    return Run(seconds, peak)
+
+
+def _highest(process: int) -> int:
+    """The highest resident memory of a process so far, in bytes; 0 where it has ended."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0
+    found = re.search(r"VmHWM:\s+(\d+)", status)
+    return int(found[1]) * 1024 if found else 0
 
 
 def _answers(graph: Path, images: dict[str, np.ndarray]) -> np.ndarray:
