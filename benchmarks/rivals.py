@@ -24,7 +24,7 @@ from benchmarks.registered import NETWORKS, bundle
 from benchmarks.rivals_results import RESULTS, Cell, Row, Stored, load, markdown, store
 from edgefer.benchmark import stimulus
 from edgefer.benchmark.interleaved import interleaved
-from edgefer.benchmark.machine import describe
+from edgefer.benchmark.machine import Observer, describe
 from edgefer.benchmark.rivals.measure import PAUSE, SETTLE, difference
 from edgefer.benchmark.rivals.rival import Absent, Prepared, Task
 from edgefer.benchmark.rivals.table import chosen
@@ -100,7 +100,9 @@ def measure(name: str, folder: Path) -> Stored:
         outputs = {ours: session.run(feeds) for ours, session in sessions.items()}
         outputs |= {each: dict(prepared.run()) for each, prepared in rivals.items()}
         actions |= {each: prepared.run for each, prepared in rivals.items()}
+        observer = Observer()
         found = interleaved(actions, effort=EFFORT, pause=PAUSE, settle=SETTLE)
+        load = observer.moment(0.0).load
         settings = {each: prepared.settings for each, prepared in rivals.items()}
         rows = tuple(
             Row(
@@ -123,7 +125,7 @@ def measure(name: str, folder: Path) -> Stored:
         rows=rows,
         absent=absent,
         versions=versions,
-        load=os.getloadavg()[0],
+        load=load,
     )
     return Stored(machine=msgspec.to_builtins(describe()), cells=(cell,))
 

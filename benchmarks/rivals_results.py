@@ -12,6 +12,9 @@ from edgefer.benchmark.result import Latency, Ratio
 
 RESULTS = Path(__file__).parent / "results" / "rivals.json"
 
+MOST_LOAD = 0.05
+"""What other processes may take before the table says so."""
+
 
 class Row(msgspec.Struct, frozen=True):
     """One way to run a network. `over` is each of ours over this one; `difference` that of its outputs from ours on
@@ -26,7 +29,8 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """One network in one precision with one number of threads."""
+    """One network in one precision with one number of threads. `load` is the share of all CPUs that other processes
+    took meanwhile, None where the system does not tell."""
 
     network: str
     precision: str
@@ -36,7 +40,7 @@ class Cell(msgspec.Struct, frozen=True):
     rows: tuple[Row, ...]
     absent: dict[str, str]
     versions: dict[str, str]
-    load: float
+    load: float | None
 
     @property
     def name(self) -> str:
@@ -79,7 +83,8 @@ def markdown(stored: Stored) -> str:
         for cell in cells:
             rows = {row.name: row for row in cell.rows}
             medians = [f"{1e3 * rows[name].latency.p50:.2f} ms" if name in rows else "–" for name in names]
-            lines.append(f"| {cell.network} | " + " | ".join(medians) + " |")
+            busy = f" (others took {cell.load:.0%} of the CPUs)" if cell.load and cell.load > MOST_LOAD else ""
+            lines.append(f"| {cell.network}{busy} | " + " | ".join(medians) + " |")
             for mine in ours:
                 ratios = [_ratio(rows[name].over.get(mine)) if name in rows else "–" for name in names]
                 lines.append(f"| {mine} over it | " + " | ".join(ratios) + " |")
