@@ -185,6 +185,22 @@ def test_what_no_kernel_takes_stays_in_floating_point(
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 + 0.02 * (case == "relu read twice"))
 
 
+def test_a_gate_that_is_spread_over_places_meets_the_image(drawing: Any, run: Callable[..., Any]) -> None:
+    """Channel and spatial attention multiply images by something smaller, which rows cannot be multiplied by."""
+    draw = drawing(7)
+    x = draw.conv(draw.quantised("image", 0.02), (16, 16, 3, 3), pads=[1, 1, 1, 1])
+    channel = draw.node("Sigmoid", draw.node("GlobalAveragePool", x))
+    spatial = draw.node("Sigmoid", draw.node("ReduceMean", x, draw.constant(np.array([1])), keepdims=1))
+    doubled = draw.node("Add", x, x)
+    gated = draw.node("Mul", spatial, draw.node("Mul", doubled, channel))
+    graph = draw.model({"image": (2, 16, 6, 5)}, {gated: None})
+    derived = derive(graph)
+    assert derived.integer_layers == 1
+    image = np.random.default_rng(7).normal(0, 1, (2, 16, 6, 5)).astype(np.float32)
+    found, expected = run(derived.onnx, {"image": image})[0], run(graph, {"image": image}, literal=True)[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_windows_of_one_size_and_other_pixels_are_kept_apart(drawing: Any, run: Callable[..., Any]) -> None:
     draw = drawing(6)
     x = draw.quantised("image", 0.02)
