@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 Role = Literal["visible", "infrared", "present", "other"]
 GraphRole = Literal["fused", "visible", "infrared", "saliency", "other"]
@@ -182,6 +182,31 @@ class PluginSpec(_Struct, frozen=True, kw_only=True):
     count: int
 
 
+class EmbeddingSpec(_Struct, frozen=True, kw_only=True):
+    """Where the classes lie in the space of the output `output`, (N, D), so that an estimate can say "none of these".
+
+    `means` is a member (C, D) float32 in the order of the labels; `spread` (C,) is the root mean square distance of a
+    class's training samples from its mean; `reject_beyond` is the distance to the nearest mean, in units of that
+    class's spread, above which a sample is of none, chosen so that the share `kept` of `count` known samples stays.
+    """
+
+    output: str
+    means: str
+    spread: tuple[float, ...]
+    reject_beyond: float
+    kept: float
+    count: int
+
+
+class SaliencySpec(_Struct, frozen=True, kw_only=True):
+    """How the graph `saliency` serves the others: its map S in 0..1, resized to the face, weights the pixels of the
+    input `input` before anything is subtracted, x (1 - weight + weight S). Between the frames on which it runs, which
+    the graph's `rate` says, the last map moves with the face."""
+
+    input: str
+    weight: float
+
+
 class Provenance(_Struct, frozen=True, kw_only=True):
     """Who made the bundle: versions of the tools, digests of the sources, the command, the time (UTC, ISO 8601)."""
 
@@ -213,4 +238,6 @@ class Manifest(_Struct, frozen=True, kw_only=True):
     calibration: CalibrationSpec | None = None
     plugins: tuple[PluginSpec, ...] = ()
     temperature: float = 1.0
+    embedding: EmbeddingSpec | None = None
+    saliency: SaliencySpec | None = None
     members: dict[str, Member] = {}

@@ -36,9 +36,14 @@ def _from_1(raw: Raw) -> Raw:
     return {**raw, "graphs": graphs}
 
 
+def _from_2(raw: Raw) -> Raw:
+    """Version 3 may say where the classes lie in an output, and how a saliency map is used; neither has to be there."""
+    return raw
+
+
 # STEPS[n] turns a manifest of version n into one of version n + 1 and need not set `schema`. Whoever raises
 # SCHEMA_VERSION adds one here and a bundle of the old version to the tests.
-STEPS: Mapping[int, Step] = {1: _from_1}
+STEPS: Mapping[int, Step] = {1: _from_1, 2: _from_2}
 
 
 def upgrade(raw: Raw, *, to: int = SCHEMA_VERSION, steps: Mapping[int, Step] = STEPS) -> Raw:

@@ -23,7 +23,7 @@ from edgefer_export.checkpoint import (  # noqa: E402
 )
 from edgefer_export.networks import registry  # noqa: E402
 from edgefer_export.networks.attention import CbamAttention  # noqa: E402
-from edgefer_export.networks.resnet import ResNet18Trunk  # noqa: E402
+from edgefer_export.networks.resnet import ResNetTrunk  # noqa: E402
 
 SMALL = {"width": "0.125", "size": "32"}
 
@@ -213,7 +213,7 @@ def test_a_later_version_and_a_damaged_description_are_refused(tmp_path: Path) -
 
 def torchvision_like(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
     torch.manual_seed(5)
-    state = {**ResNet18Trunk(3, 0.125).state_dict(), "fc.weight": torch.zeros(1000, 64), "fc.bias": torch.zeros(1000)}
+    state = {**ResNetTrunk(3, 0.125).state_dict(), "fc.weight": torch.zeros(1000, 64), "fc.bias": torch.zeros(1000)}
     torch.save(state, tmp_path / "resnet18.pth")
     return tmp_path / "resnet18.pth", state
 
@@ -221,7 +221,7 @@ def torchvision_like(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_a_trunk_starts_from_a_classifier_with_torchvisions_names(channels: int, tmp_path: Path) -> None:
     path, state = torchvision_like(tmp_path)
-    trunk = ResNet18Trunk(channels, 0.125)
+    trunk = ResNetTrunk(channels, 0.125)
     load_trunk(trunk, path)
     assert torch.equal(trunk.state_dict()["layer4.1.conv2.weight"], state["layer4.1.conv2.weight"])
     kernel, found = state["conv1.weight"], trunk.state_dict()["conv1.weight"]
@@ -237,7 +237,7 @@ def test_a_trunk_starts_from_a_classifier_with_torchvisions_names(channels: int,
 
 def test_attention_keeps_its_fresh_weights_when_a_trunk_is_loaded(tmp_path: Path) -> None:
     path, state = torchvision_like(tmp_path)
-    trunk = ResNet18Trunk(4, 0.125, attention=CbamAttention)
+    trunk = ResNetTrunk(4, 0.125, attention=CbamAttention)
     before = trunk.state_dict()["layer1.0.attention.squeeze.weight"].clone()
     load_trunk(trunk, path)
     assert torch.equal(trunk.state_dict()["layer1.0.attention.squeeze.weight"], before)
@@ -249,4 +249,4 @@ def test_a_trunk_of_another_depth_is_refused(tmp_path: Path) -> None:
     state["layer3.2.conv1.weight"] = torch.zeros(1)
     torch.save(state, path)
     with pytest.raises(CheckpointError, match="does not fit a ResNet-18 trunk"):
-        load_trunk(ResNet18Trunk(3, 0.125), path)
+        load_trunk(ResNetTrunk(3, 0.125), path)

@@ -10,7 +10,7 @@ from edgefer.errors import UsageError  # noqa: E402
 from edgefer_export.networks import registry  # noqa: E402
 from edgefer_export.networks.attention import CbamAttention, GatedFusion, GatedPool  # noqa: E402
 from edgefer_export.networks.forward import forward, named_outputs  # noqa: E402
-from edgefer_export.networks.resnet import ResNet18Trunk, scaled  # noqa: E402
+from edgefer_export.networks.resnet import ResNetTrunk, scaled  # noqa: E402
 
 SMALL = {"width": "0.125", "size": "64"}
 
@@ -31,7 +31,7 @@ def test_published_parameter_counts(name: str, parameters: int) -> None:
 
 
 def test_cbam_adds_what_it_adds_to_a_plain_resnet() -> None:
-    plain = sum(parameter.numel() for parameter in ResNet18Trunk(4).parameters()) + 512 * 5 + 5
+    plain = sum(parameter.numel() for parameter in ResNetTrunk(4).parameters()) + 512 * 5 + 5
     assert registry.create("cbam-early-fusion").parameters - plain == 89_880
 
 
@@ -180,7 +180,7 @@ def test_widths_stay_multiples_of_eight(width: float, channels: int) -> None:
 
 
 def test_trunk_has_torchvisions_names() -> None:
-    names = set(ResNet18Trunk().state_dict())
+    names = set(ResNetTrunk().state_dict())
     assert {"conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "layer4.1.bn2.bias"} <= names
     assert {"layer2.0.downsample.0.weight", "layer2.0.downsample.1.running_var"} <= names
     assert len(names) == 120

@@ -13,7 +13,7 @@ from edgefer.bundle.manifest import InputSpec
 from edgefer_export.networks.attention import CbamAttention
 from edgefer_export.networks.family import COMMON_OPTIONS, Band, ImageNetNorm, NetworkFamily, image_input
 from edgefer_export.networks.options import Settings
-from edgefer_export.networks.resnet import ResNet18Trunk
+from edgefer_export.networks.resnet import ResNetTrunk
 
 
 class CbamEarlyFusion(nn.Module):
@@ -21,7 +21,7 @@ class CbamEarlyFusion(nn.Module):
 
     loss = "ce_on_logits"
 
-    def __init__(self, trunk: ResNet18Trunk, classes: int, *, norms: tuple[nn.Module, nn.Module]) -> None:
+    def __init__(self, trunk: ResNetTrunk, classes: int, *, norms: tuple[nn.Module, nn.Module]) -> None:
         super().__init__()
         self.norm_visible, self.norm_infrared = norms
         self.trunk = trunk
@@ -34,7 +34,7 @@ class CbamEarlyFusion(nn.Module):
 
 
 def _build(settings: Settings) -> nn.Module:
-    trunk = ResNet18Trunk(4, settings.number("width"), attention=CbamAttention)
+    trunk = ResNetTrunk(4, settings.number("width"), attention=CbamAttention)
     imagenet = settings.text("norm") == "imagenet"
     norms = (ImageNetNorm(3), ImageNetNorm(1)) if imagenet else (nn.Identity(), nn.Identity())
     return CbamEarlyFusion(trunk, settings.integer("classes"), norms=norms)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from edgefer.bundle.manifest import GraphRole, ImageSpec, InputSpec
+from edgefer_export.data.label_sets import LABEL_SETS
 from edgefer_export.networks.options import Option, Settings
 
 Band = Literal["nir", "lwir"]
@@ -17,29 +18,48 @@ Band = Literal["nir", "lwir"]
 # Five halvings lie between the image and the last feature map.
 SMALLEST_SIZE = 32
 
-LABEL_SETS: dict[str, tuple[str, ...]] = {
-    "viri": ("angry", "happy", "neutral", "sad", "surprise"),
-    "nvie": ("disgust", "fear", "happy"),
-}
 
-COMMON_OPTIONS = (
-    Option("width", "1", "multiplies the channels of every layer (at least 8 stay)", "float", minimum=0.01, maximum=8),
-    Option("size", "224", "height and width of the images in pixels", "int", minimum=SMALLEST_SIZE, maximum=4096),
-    Option("classes", "5", "number of expressions", "int", minimum=2, maximum=10000),
-    Option(
-        "labels",
-        "auto",
-        "names of the classes: viri (angry, happy, neutral, sad, surprise), nvie (disgust, fear, happy), or auto: "
-        "whichever has that many classes",
-        choices=("auto", *LABEL_SETS),
-    ),
-    Option("norm", "none", "normalise by ImageNet's mean and deviation inside the graph", choices=("none", "imagenet")),
-)
+def label_options(*sets: str) -> tuple[Option, Option]:
+    """The options `classes` and `labels` of a network that was published for these sets of `LABEL_SETS`, the first
+    being its default; `auto` takes the first of them that has as many classes as asked for."""
+    named = ", ".join(f"{name} ({', '.join(LABEL_SETS[name])})" for name in sets)
+    return (
+        Option("classes", str(len(LABEL_SETS[sets[0]])), "number of expressions", "int", minimum=2, maximum=10000),
+        Option(
+            "labels",
+            "auto",
+            f"names of the classes: {named}, or those of another data set; auto: the first of these with that many",
+            choices=("auto", *LABEL_SETS),
+        ),
+    )
+
+
+def common_options(*sets: str, size: int = 224, norm: str = "none") -> tuple[Option, ...]:
+    """Width, size, classes, labels and normalisation, which every network has."""
+    return (
+        Option(
+            "width", "1", "multiplies the channels of every layer (at least 8 stay)", "float", minimum=0.01, maximum=8
+        ),
+        Option(
+            "size", str(size), "height and width of the images in pixels", "int", minimum=SMALLEST_SIZE, maximum=4096
+        ),
+        *label_options(*sets),
+        Option(
+            "norm", norm, "normalise by ImageNet's mean and deviation inside the graph", choices=("none", "imagenet")
+        ),
+    )
+
+
+COMMON_OPTIONS = common_options("viri", "nvie")
 
 
 @dataclass(frozen=True)
 class NetworkFamily:
-    """A registered network: what it is, where it comes from, its options, and how to make it and its inputs."""
+    """A registered network: what it is, where it comes from, its options, and how to make it and its inputs.
+
+    `label_sets` are those of `LABEL_SETS` that it was published for, the default first. `logits` is False for a network
+    that does not classify.
+    """
 
     name: str
     summary: str
@@ -48,6 +68,8 @@ class NetworkFamily:
     options: tuple[Option, ...]
     build: Callable[[Settings], nn.Module]
     inputs: Callable[[Settings, Band], tuple[InputSpec, ...]]
+    label_sets: tuple[str, ...] = ("viri", "nvie")
+    logits: bool = True
 
 
 class ImageNetNorm(nn.Module):

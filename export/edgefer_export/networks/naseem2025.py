@@ -21,7 +21,7 @@ from edgefer_export.networks.family import (
     present_input,
 )
 from edgefer_export.networks.options import Option, Settings
-from edgefer_export.networks.resnet import ResNet18Trunk, scaled
+from edgefer_export.networks.resnet import ResNetTrunk, scaled
 
 _HIDDEN = 256
 _PAPER = "Naseem et al. 2025, PeerJ Computer Science 11:e2676, DOI 10.7717/peerj-cs.2676"
@@ -45,7 +45,7 @@ def _gate(default: str) -> Option:
 class SingleModality(nn.Module):
     """One tower, its gate and a two-layer head: image (N, C, H, W) to logits (N, classes)."""
 
-    def __init__(self, trunk: ResNet18Trunk, head: nn.Module, *, square: bool, norm: nn.Module, loss: str) -> None:
+    def __init__(self, trunk: ResNetTrunk, head: nn.Module, *, square: bool, norm: nn.Module, loss: str) -> None:
         super().__init__()
         self.norm = norm
         self.trunk = trunk
@@ -77,8 +77,8 @@ class FusionNetwork(nn.Module):
 
     def __init__(
         self,
-        visible: ResNet18Trunk,
-        infrared: ResNet18Trunk,
+        visible: ResNetTrunk,
+        infrared: ResNetTrunk,
         fusion: GatedFusion,
         head: nn.Module,
         *,
@@ -103,7 +103,7 @@ class FusionNetwork(nn.Module):
 
 
 def _build_visible(settings: Settings) -> nn.Module:
-    trunk = ResNet18Trunk(3, settings.number("width"))
+    trunk = ResNetTrunk(3, settings.number("width"))
     hidden = scaled(_HIDDEN, settings.number("width"))
     head = nn.Sequential(
         nn.Dropout(0.4),
@@ -116,7 +116,7 @@ def _build_visible(settings: Settings) -> nn.Module:
 
 def _build_infrared(settings: Settings) -> nn.Module:
     channels = settings.integer("infrared_channels")
-    trunk = ResNet18Trunk(channels, settings.number("width"))
+    trunk = ResNetTrunk(channels, settings.number("width"))
     hidden = scaled(_HIDDEN, settings.number("width"))
     head = nn.Sequential(
         nn.Dropout(0.7),
@@ -134,7 +134,7 @@ def _build_infrared(settings: Settings) -> nn.Module:
 def _build_fusion(settings: Settings) -> nn.Module:
     channels = settings.integer("infrared_channels")
     width = settings.number("width")
-    visible, infrared = ResNet18Trunk(3, width), ResNet18Trunk(channels, width)
+    visible, infrared = ResNetTrunk(3, width), ResNetTrunk(channels, width)
     fusion = GatedFusion(
         visible.out_channels, square=_square(settings), interleave=settings.text("fusion") == "interleave"
     )

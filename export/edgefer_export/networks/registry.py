@@ -9,6 +9,7 @@ from edgefer.bundle.manifest import GraphRole
 from edgefer.errors import UsageError
 from edgefer_export.networks import cbam_fusion, naseem2025
 from edgefer_export.networks.family import LABEL_SETS, Band, NetworkFamily
+from edgefer_export.networks.forward import LOGITS
 from edgefer_export.networks.loaded import LoadedNetwork, check_labels, class_names
 from edgefer_export.networks.options import Option, Settings, did_you_mean, read
 from edgefer_export.networks.user import from_file, input_specs
@@ -69,7 +70,10 @@ def create(
         UsageError: unknown name, option or value, or labels that contradict `classes`.
     """
     family = _family(name)
-    settings, chosen = _labelled(read(family.options, options or {}, name), labels)
+    settings = read(family.options, options or {}, name)
+    chosen: tuple[str, ...] = ()
+    if family.logits:
+        settings, chosen = _labelled(family, settings, labels)
     return LoadedNetwork(
         module=family.build(settings),
         name=name,
@@ -78,6 +82,7 @@ def create(
         labels=chosen,
         graph_role=family.graph_role,
         source=family.paper,
+        logits=LOGITS if family.logits else None,
     )
 
 
@@ -90,15 +95,17 @@ def _family(name: str) -> NetworkFamily:
     return _FAMILIES[name]
 
 
-def _labelled(settings: Settings, labels: tuple[str, ...] | None) -> tuple[Settings, tuple[str, ...]]:
+def _labelled(
+    family: NetworkFamily, settings: Settings, labels: tuple[str, ...] | None
+) -> tuple[Settings, tuple[str, ...]]:
     """The labels and the settings with `classes` to match."""
     chosen = settings.text("labels")
     if labels is None and chosen != "auto":
         labels = LABEL_SETS[chosen]
     classes = settings.integer("classes")
     if labels is None:
-        known = {len(names): names for names in LABEL_SETS.values()}
-        return settings, known.get(classes, class_names(classes))
+        known = (LABEL_SETS[each] for each in family.label_sets)
+        return settings, next((names for names in known if len(names) == classes), class_names(classes))
     check_labels(labels)
     if "classes" in settings.given and classes != len(labels):
         raise UsageError(

@@ -1,17 +1,21 @@
-"""The ResNet-18 trunk, up to its last feature map, with torchvision's names for every weight.
+"""The trunks of ResNet-18 and ResNet-34, up to their last feature map, with torchvision's names for every weight.
 
-Architecture: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, table 1 (18 layers), with the
+Architecture: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, table 1 (18 and 34 layers), with the
 stride in the first 3x3 convolution of a stage.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import nn
 
 _STAGES = (64, 128, 256, 512)
+_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+
+Depth = Literal[18, 34]
 
 # Makes the attention module of a block with that many channels; it takes (x, residual) and ends with the ReLU.
 AttentionFactory = Callable[[int], nn.Module]
@@ -51,16 +55,24 @@ class BasicBlock(nn.Module):
         return y
 
 
-class ResNet18Trunk(nn.Module):
-    """ResNet-18 without pooling and classifier: (N, channels, H, W) to (N, 512 width, H/32, W/32).
+class ResNetTrunk(nn.Module):
+    """ResNet without pooling and classifier: (N, channels, H, W) to (N, 512 width, H/32, W/32).
 
     Args:
         channels: channels of the image.
         width: multiplies the channels of every stage.
         attention: makes the attention module of each block, if any.
+        depth: number of layers with weights, the classifier that is not here included.
     """
 
-    def __init__(self, channels: int = 3, width: float = 1.0, attention: AttentionFactory | None = None) -> None:
+    def __init__(
+        self,
+        channels: int = 3,
+        width: float = 1.0,
+        attention: AttentionFactory | None = None,
+        *,
+        depth: Depth = 18,
+    ) -> None:
         super().__init__()
         first, *_, last = stages = [scaled(stage, width) for stage in _STAGES]
         self.out_channels = last
@@ -69,9 +81,10 @@ class ResNet18Trunk(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         inputs = first
-        for number, outputs in enumerate(stages, start=1):
+        for number, (outputs, count) in enumerate(zip(stages, _BLOCKS[depth], strict=True), start=1):
             blocks = []
-            for stride in (1 if number == 1 else 2, 1):
+            for place in range(count):
+                stride = 2 if place == 0 and number > 1 else 1
                 gate = None if attention is None else attention(outputs)
                 blocks.append(BasicBlock(inputs, outputs, stride, gate))
                 inputs = outputs
