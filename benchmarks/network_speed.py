@@ -4,8 +4,8 @@
     python -m benchmarks.network_speed --only feratt
 
 FP32, full width, batch 1. Where an initial placement of buffers or threads favours a session, it does so for its whole
-life: so five pairs of sessions are made, measured in turn, and the interval is over the five. The export is timed in the
-same process, whose largest memory is that of the export. Figures go to benchmarks/results/network-speed.json.
+life: so five pairs of sessions are made, measured in turn, and the interval is over the five. The export is timed in
+the same process, whose largest memory is that of the export. Figures go to benchmarks/results/network-speed.json.
 """
 
 from __future__ import annotations
@@ -123,9 +123,9 @@ def plain(network: LoadedNetwork) -> onnx.ModelProto:
 
 def _same(name: str, outputs: dict[str, dict[str, np.ndarray]]) -> None:
     """Refuse to time graphs that compute different things."""
-    first = list(outputs["ours"].values())[0]
+    first = next(iter(outputs["ours"].values()))
     for each in GRAPHS[1:]:
-        other = list(outputs[each].values())[0]
+        other = next(iter(outputs[each].values()))
         error = float(np.abs(first - other).max() / max(1.0, np.abs(first).max()))
         if not error <= 1e-3:
             raise SystemExit(f"{name}: ours and the {each} graph differ by {error:.2g}")

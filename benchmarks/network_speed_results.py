@@ -71,11 +71,11 @@ def store(found: Found) -> None:
 def markdown(found: Found) -> str:
     """A row for each network."""
     lines = [
-        f"Measured on {found.machine['cpu']}, {found.machine['cpus']} CPUs. Below 1, the graph after edgefer's steps takes "
-        "less time.",
+        f"Measured on {found.machine['cpu']}, {found.machine['cpus']} CPUs. Below 1, the graph after edgefer's steps "
+        "takes less time.",
         "",
-        "| network | input | parameters | torch's export | after our steps | ratio | before simplifying | nodes: torch, "
-        "ours | export |",
+        "| network | input | parameters | torch's export | after our steps | ratio | before simplifying | nodes: "
+        "torch, ours | export |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for speed in found.networks:
