@@ -90,7 +90,10 @@ def compare(results: Sequence[Result], *, confidence: float = 0.99, smallest: fl
     if len(results) < 2:
         raise UsageError(f"there is {len(results)} result to compare, expected two or more", hint="name a second file")
     if not 0.5 <= confidence < 1 or not 0 <= smallest < 1:
-        raise UsageError(f"a confidence of {confidence!r} and a smallest difference of {smallest!r} cannot be")
+        raise UsageError(
+            f"a confidence of {confidence:g} and a smallest difference of {100 * smallest:g} % cannot be",
+            hint="a confidence lies from 0.5 to below 1, a smallest difference from 0 to below 100 %",
+        )
     base = results[0]
     return Comparison(
         base=_name(base),

@@ -16,6 +16,13 @@ EXAMPLE = "edgefer benchmark compare last-month.json today.json --html compariso
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", metavar="FILE.json", nargs="+", help="results; the first is what others are held to")
     parser.add_argument("--html", metavar="FILE.html", help="write a page with pictures of the comparison")
+    parser.add_argument(
+        "--smallest",
+        metavar="PERCENT",
+        type=float,
+        default=3.0,
+        help="the smallest difference between two runs that a verdict is given for (3)",
+    )
     parser.add_argument("--fail-if-slower", action="store_true", help="end with 1 when a comparable figure is slower")
 
 
@@ -28,7 +35,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     if arguments.html is not None:
         check_output("--html", arguments.html)
     results = [load(path) for path in arguments.results]
-    comparison = compare(results)
+    comparison = compare(results, smallest=arguments.smallest / 100)
     text = comparison_text(comparison)
     if arguments.html is not None:
         from edgefer.benchmark.show.html import page

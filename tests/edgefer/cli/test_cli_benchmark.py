@@ -127,6 +127,14 @@ def test_a_comparison_as_a_page(measured: Path, slower: Path, tmp_path: Path) ->
     assert "slower" in page.read_text()
 
 
+def test_the_smallest_difference_that_counts_can_be_stated(measured: Path, slower: Path, capsys: Capture) -> None:
+    said = answer(capsys, "benchmark", "compare", str(measured), str(slower), "--smallest", "99.9", "--fail-if-slower")
+    assert {figure["ratio"]["verdict"] for figure in said["others"][0]["figures"]} == {"within-noise"}
+    for wrong in ("-1", "100", "nan"):
+        assert main(["benchmark", "compare", str(measured), str(slower), "--smallest", wrong]) == 2
+        assert "from 0 to below 100 %" in capsys.readouterr().err
+
+
 def test_a_single_result_cannot_be_compared(measured: Path, capsys: Capture) -> None:
     assert main(["benchmark", "compare", str(measured)]) == 2
     assert "two or more" in capsys.readouterr().err
