@@ -12,6 +12,7 @@ from torch import nn
 
 from edgefer.bundle.manifest import InputSpec
 from edgefer_export.networks.attention import GatedFusion, GatedPool
+from edgefer_export.networks.blocks.choose import residual_option, residual_trunk
 from edgefer_export.networks.family import (
     COMMON_OPTIONS,
     Band,
@@ -21,6 +22,7 @@ from edgefer_export.networks.family import (
     present_input,
 )
 from edgefer_export.networks.options import Option, Settings
+from edgefer_export.networks.pooling import MeanFusion, MeanPool
 from edgefer_export.networks.resnet import ResNetTrunk, scaled
 
 _HIDDEN = 256
@@ -38,18 +40,18 @@ _INFRARED_CHANNELS = Option(
 
 
 def _gate(default: str) -> Option:
-    meaning = "what the gate looks at: the pooled vector (linear) or its square"
-    return Option("gate", default, meaning, choices=("linear", "square"))
+    meaning = "what the gate looks at: the pooled vector (linear) or its square; none: there is no gate"
+    return Option("gate", default, meaning, choices=("linear", "square", "none"))
 
 
 class SingleModality(nn.Module):
     """One tower, its gate and a two-layer head: image (N, C, H, W) to logits (N, classes)."""
 
-    def __init__(self, trunk: ResNetTrunk, head: nn.Module, *, square: bool, norm: nn.Module, loss: str) -> None:
+    def __init__(self, trunk: ResNetTrunk, gate: nn.Module, head: nn.Module, *, norm: nn.Module, loss: str) -> None:
         super().__init__()
         self.norm = norm
         self.trunk = trunk
-        self.gate = GatedPool(trunk.out_channels, square=square)
+        self.gate = gate
         self.head = head
         self.loss = loss
 
@@ -79,7 +81,7 @@ class FusionNetwork(nn.Module):
         self,
         visible: ResNetTrunk,
         infrared: ResNetTrunk,
-        fusion: GatedFusion,
+        fusion: nn.Module,
         head: nn.Module,
         *,
         norms: tuple[nn.Module, nn.Module],
@@ -103,7 +105,7 @@ class FusionNetwork(nn.Module):
 
 
 def _build_visible(settings: Settings) -> nn.Module:
-    trunk = ResNetTrunk(3, settings.number("width"))
+    trunk = residual_trunk(settings, 3)
     hidden = scaled(_HIDDEN, settings.number("width"))
     head = nn.Sequential(
         nn.Dropout(0.4),
@@ -111,12 +113,12 @@ def _build_visible(settings: Settings) -> nn.Module:
         nn.Dropout(0.4),
         nn.Linear(hidden, settings.integer("classes")),
     )
-    return VisibleNetwork(trunk, head, square=_square(settings), norm=_norm(settings, 3), loss=settings.text("loss"))
+    return VisibleNetwork(trunk, _pool(settings, trunk), head, norm=_norm(settings, 3), loss=settings.text("loss"))
 
 
 def _build_infrared(settings: Settings) -> nn.Module:
     channels = settings.integer("infrared_channels")
-    trunk = ResNetTrunk(channels, settings.number("width"))
+    trunk = residual_trunk(settings, channels)
     hidden = scaled(_HIDDEN, settings.number("width"))
     head = nn.Sequential(
         nn.Dropout(0.7),
@@ -126,19 +128,15 @@ def _build_infrared(settings: Settings) -> nn.Module:
         nn.Dropout(0.8),
         nn.Linear(hidden, settings.integer("classes")),
     )
-    return InfraredNetwork(
-        trunk, head, square=_square(settings), norm=_norm(settings, channels), loss=settings.text("loss")
-    )
+    norm = _norm(settings, channels)
+    return InfraredNetwork(trunk, _pool(settings, trunk), head, norm=norm, loss=settings.text("loss"))
 
 
 def _build_fusion(settings: Settings) -> nn.Module:
     channels = settings.integer("infrared_channels")
-    width = settings.number("width")
-    visible, infrared = ResNetTrunk(3, width), ResNetTrunk(channels, width)
-    fusion = GatedFusion(
-        visible.out_channels, square=_square(settings), interleave=settings.text("fusion") == "interleave"
-    )
-    hidden = scaled(_HIDDEN, width)
+    visible, infrared = residual_trunk(settings, 3), residual_trunk(settings, channels)
+    fusion = _fusion(settings, visible.out_channels)
+    hidden = scaled(_HIDDEN, settings.number("width"))
     head = nn.Sequential(
         nn.Dropout(0.2),
         nn.Linear(2 * visible.out_channels, hidden),
@@ -150,6 +148,19 @@ def _build_fusion(settings: Settings) -> nn.Module:
     )
     norms = (_norm(settings, 3), _norm(settings, channels))
     return FusionNetwork(visible, infrared, fusion, head, norms=norms, loss=settings.text("loss"))
+
+
+def _pool(settings: Settings, trunk: ResNetTrunk) -> nn.Module:
+    if settings.text("gate") == "none":
+        return MeanPool()
+    return GatedPool(trunk.out_channels, square=_square(settings))
+
+
+def _fusion(settings: Settings, channels: int) -> nn.Module:
+    interleave = settings.text("fusion") == "interleave"
+    if settings.text("gate") == "none":
+        return MeanFusion(interleave=interleave)
+    return GatedFusion(channels, square=_square(settings), interleave=interleave)
 
 
 def _square(settings: Settings) -> bool:
@@ -180,7 +191,7 @@ FAMILIES = (
         summary="ResNet-18 and a feature gate on the visible image",
         paper=_PAPER,
         graph_role="visible",
-        options=(*COMMON_OPTIONS, _gate("linear"), _LOSS),
+        options=(*COMMON_OPTIONS, residual_option(), _gate("linear"), _LOSS),
         build=_build_visible,
         inputs=_visible_input,
     ),
@@ -189,7 +200,7 @@ FAMILIES = (
         summary="ResNet-18 and a feature gate on the infrared image",
         paper=_PAPER,
         graph_role="infrared",
-        options=(*COMMON_OPTIONS, _gate("square"), _INFRARED_CHANNELS, _LOSS),
+        options=(*COMMON_OPTIONS, residual_option(), _gate("square"), _INFRARED_CHANNELS, _LOSS),
         build=_build_infrared,
         inputs=_infrared_input,
     ),
@@ -200,6 +211,7 @@ FAMILIES = (
         graph_role="fused",
         options=(
             *COMMON_OPTIONS,
+            residual_option(),
             _gate("square"),
             Option("fusion", "interleave", "order of the fused vector", choices=("interleave", "concat")),
             _INFRARED_CHANNELS,
