@@ -1,7 +1,7 @@
 """Early fusion: one ResNet-18 with CBAM in every block over visible and infrared stacked to four channels.
 
 CBAM after Woo et al., ECCV 2018 (reduction 16, kernel 7), in each block after the second batch norm and before the
-addition. The two images must be registered to each other.
+addition; the option `attention` puts another in its place. The two images must be registered to each other.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from edgefer.bundle.manifest import InputSpec
-from edgefer_export.networks.attention import CbamAttention
+from edgefer_export.networks.blocks.choose import residual_option, residual_trunk
 from edgefer_export.networks.family import COMMON_OPTIONS, Band, ImageNetNorm, NetworkFamily, image_input
 from edgefer_export.networks.options import Settings
 from edgefer_export.networks.resnet import ResNetTrunk
@@ -34,7 +34,7 @@ class CbamEarlyFusion(nn.Module):
 
 
 def _build(settings: Settings) -> nn.Module:
-    trunk = ResNetTrunk(4, settings.number("width"), attention=CbamAttention)
+    trunk = residual_trunk(settings, 4)
     imagenet = settings.text("norm") == "imagenet"
     norms = (ImageNetNorm(3), ImageNetNorm(1)) if imagenet else (nn.Identity(), nn.Identity())
     return CbamEarlyFusion(trunk, settings.integer("classes"), norms=norms)
@@ -51,7 +51,7 @@ FAMILIES = (
         summary="ResNet-18 with CBAM in every block over visible and infrared stacked to 4 channels",
         paper="Woo et al. 2018, CBAM, ECCV; He et al. 2016, ResNet, CVPR",
         graph_role="fused",
-        options=COMMON_OPTIONS,
+        options=(*COMMON_OPTIONS, residual_option("cbam")),
         build=_build,
         inputs=_inputs,
     ),

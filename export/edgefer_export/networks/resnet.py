@@ -20,6 +20,9 @@ Depth = Literal[18, 34]
 # Makes the attention module of a block with that many channels; it takes (x, residual) and ends with the ReLU.
 AttentionFactory = Callable[[int], nn.Module]
 
+# Makes what stands between two stages, on a map with that many channels; it takes x and keeps its shape.
+MapFactory = Callable[[int], nn.Module]
+
 
 def scaled(channels: int, width: float) -> int:
     """`channels` times `width`, to the nearest multiple of 8 and at least 8: what tensor-core kernels want."""
@@ -62,6 +65,7 @@ class ResNetTrunk(nn.Module):
         channels: channels of the image.
         width: multiplies the channels of every stage.
         attention: makes the attention module of each block, if any.
+        between: makes what follows the first three stages, `between1` to `between3`, if anything does.
         depth: number of layers with weights, the classifier that is not here included.
     """
 
@@ -71,6 +75,7 @@ class ResNetTrunk(nn.Module):
         width: float = 1.0,
         attention: AttentionFactory | None = None,
         *,
+        between: MapFactory | None = None,
         depth: Depth = 18,
     ) -> None:
         super().__init__()
@@ -89,12 +94,16 @@ class ResNetTrunk(nn.Module):
                 blocks.append(BasicBlock(inputs, outputs, stride, gate))
                 inputs = outputs
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
+            if between is not None and number < len(_STAGES):
+                self.add_module(f"between{number}", between(outputs))
         self.apply(_initialise)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         for number in range(1, len(_STAGES) + 1):
             x = self.get_submodule(f"layer{number}")(x)
+            after = getattr(self, f"between{number}", None)
+            x = x if after is None else after(x)
         return x
 
 

@@ -128,7 +128,62 @@ class CbamAttentionOp(torch.autograd.Function):
         return node
 
 
-def _node(g: Any, operator: str, inputs: tuple[Any, ...], **attributes: int) -> Any:
+class LocalGateOp(torch.autograd.Function):
+    """`edgefer::LocalGate`: Z (N, C, H, W), W1 (C/r, C), b1, W2 (C, C/r), b2 to (N, C)."""
+
+    @staticmethod
+    def compute(
+        z: torch.Tensor, w1: torch.Tensor, b1: torch.Tensor, w2: torch.Tensor, b2: torch.Tensor
+    ) -> torch.Tensor:
+        hidden = F.relu(F.conv2d(z, w1[:, :, None, None], b1))
+        gate = torch.sigmoid(F.conv2d(hidden, w2[:, :, None, None], b2))
+        return (z + z * gate).mean(dim=(2, 3))
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> torch.Tensor:
+        return LocalGateOp.compute(*arguments)
+
+    @staticmethod
+    def symbolic(g: Any, *tensors: Any) -> Any:
+        node = _node(g, "LocalGate", tensors)
+        return _with_shape(node, tensors[0], 1, tensors[3])
+
+
+class ChannelGateOp(torch.autograd.Function):
+    """`edgefer::ChannelGate`: X (N, C, H, W), W1 (C/r, C), b1?, W2 (C, C/r), b2? to (N, C, H, W)."""
+
+    @staticmethod
+    def compute(
+        x: torch.Tensor,
+        w1: torch.Tensor,
+        b1: torch.Tensor | None,
+        w2: torch.Tensor,
+        b2: torch.Tensor | None,
+        hard: bool,
+    ) -> torch.Tensor:
+        score = F.linear(F.relu(F.linear(x.mean(dim=(2, 3)), w1, b1)), w2, b2)
+        gate = F.hardsigmoid(score) if hard else torch.sigmoid(score)
+        return x * gate[:, :, None, None]
+
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> torch.Tensor:
+        return ChannelGateOp.compute(*arguments)
+
+    @staticmethod
+    def symbolic(g: Any, x: Any, w1: Any, b1: Any, w2: Any, b2: Any, hard: bool) -> Any:
+        if b1 is None:
+            # An input that is left out before others keeps its place.
+            b1 = g.op("prim::Constant")
+            b1.setType(torch._C.OptionalType.ofTensor())
+        shape: dict[str, Any] = {"gate_s": "sigmoid"}
+        if hard:
+            shape = {"gate_s": "hard_sigmoid", "alpha_f": 1 / 6, "beta_f": 0.5}
+        node = _node(g, "ChannelGate", (x, w1, b1, w2, b2), **shape)
+        node.setType(x.type())
+        return node
+
+
+def _node(g: Any, operator: str, inputs: tuple[Any, ...], **attributes: Any) -> Any:
     given = [value for value in inputs if value is not None]
     return g.op(
         f"{DOMAIN}::{operator}",

@@ -1,0 +1,1 @@
+"""Attention blocks for any trunk, one file each; `choose` has them by name."""
