@@ -13,7 +13,7 @@ import msgspec
 
 SCHEMA_VERSION = 3
 
-Role = Literal["visible", "infrared", "present", "other"]
+Role = Literal["visible", "infrared", "present", "saliency", "other"]
 GraphRole = Literal["fused", "visible", "infrared", "saliency", "other"]
 ResizeRule = Literal["area-bilinear", "bilinear", "area", "nearest", "bicubic"]
 Fit = Literal["stretch", "letterbox", "centre-crop"]

@@ -27,7 +27,7 @@ edgefer build-engine viri-fusion --weights best.pt --calibration data/train --ev
 
 NETWORK_HELP = "a registered name, FILE.py:FACTORY, FILE.onnx, or a bundle"
 OUTPUT_HELP = "the bundle to write; once more as NAME:logits or NAME:other, what an output of an ONNX file holds"
-INPUT_HELP = "input shapes of a network from FILE.py or FILE.onnx; roles are visible, infrared, present and other"
+INPUT_HELP = "input shapes of a network from FILE.py or FILE.onnx; roles: visible, infrared, present, saliency, other"
 PREPROCESS_HELP = (
     "what the network expects of images, such as preset=imagenet or fit=letterbox; of one input by its name"
 )

@@ -47,7 +47,7 @@ def test_output_is_a_path_or_a_role(value: Any, path: str, roles: dict[str, str]
         ({"output": ["a.edgefer", "b.edgefer"]}, "names 2 files"),
         ({"output": ["a.edgefer", "scores:probabilities"]}, "NAME:ROLE with logits or other"),
         ({"output": ["a.edgefer", "s:logits", "s:other"]}, "a role to `s` twice"),
-        ({"input": ["a=3x8x8:depth"]}, "a role out of visible, infrared, present, other"),
+        ({"input": ["a=3x8x8:depth"]}, "a role out of visible, infrared, present, saliency, other"),
         ({"input": ["a=3x8y8"]}, "such as 3x224x224"),
     ],
 )

@@ -195,6 +195,8 @@ def _is_image(entry: FileInput) -> bool:
 
 
 def _input_spec(entry: FileInput, role: Role, band: str | None, where: str) -> InputSpec:
+    if role == "saliency" and _is_image(entry) and not entry.integer:
+        return InputSpec(name=entry.name, role=role, shape=entry.bundle_shape, image=ImageSpec(colour="grey"))
     if role not in ("visible", "infrared"):
         return InputSpec(name=entry.name, role=role, shape=entry.bundle_shape)
     if not _is_image(entry):

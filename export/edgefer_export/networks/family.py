@@ -58,7 +58,7 @@ class NetworkFamily:
     """A registered network: what it is, where it comes from, its options, and how to make it and its inputs.
 
     `label_sets` are those of `LABEL_SETS` that it was published for, the default first. `logits` is False for a network
-    that does not classify.
+    that does not classify. `targets` are the images that it is trained towards, where there are any.
     """
 
     name: str
@@ -70,6 +70,7 @@ class NetworkFamily:
     inputs: Callable[[Settings, Band], tuple[InputSpec, ...]]
     label_sets: tuple[str, ...] = ("viri", "nvie")
     logits: bool = True
+    targets: Callable[[Settings, Band], tuple[InputSpec, ...]] | None = None
 
 
 class ImageNetNorm(nn.Module):

@@ -23,7 +23,8 @@ class LoadedNetwork:
     `options` holds every option as text, defaults included, so that `create` makes the same network again. `inputs`
     are named as in the network's `forward`, or stand in its order; `labels` are in the order of the logits. `source`
     says where it came from: the paper, or the user's file. `exporter` is which of torch's exporters to try.
-    `logits` is the output of class scores; where it is None, there are no labels.
+    `logits` is the output of class scores; where it is None, there are no labels. `targets` are the images that a
+    training needs beside the inputs, described as inputs are.
     """
 
     module: nn.Module
@@ -35,6 +36,7 @@ class LoadedNetwork:
     source: str
     exporter: ExporterChoice = "torchscript"
     logits: str | None = LOGITS
+    targets: tuple[InputSpec, ...] = ()
 
     reference_name = "fp32 network"
     first_step = "exported"

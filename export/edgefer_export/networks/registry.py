@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgefer.bundle.manifest import GraphRole
 from edgefer.errors import UsageError
-from edgefer_export.networks import cbam_fusion, naseem2025
+from edgefer_export.networks import cbam_fusion, ml_net, naseem2025, saliency_alexnet
 from edgefer_export.networks.family import LABEL_SETS, Band, NetworkFamily
 from edgefer_export.networks.forward import LOGITS
 from edgefer_export.networks.loaded import LoadedNetwork, check_labels, class_names
@@ -24,7 +24,15 @@ __all__ = [
     "names",
 ]
 
-_FAMILIES: dict[str, NetworkFamily] = {family.name: family for family in (*naseem2025.FAMILIES, *cbam_fusion.FAMILIES)}
+_FAMILIES: dict[str, NetworkFamily] = {
+    family.name: family
+    for family in (
+        *naseem2025.FAMILIES,
+        *cbam_fusion.FAMILIES,
+        *ml_net.FAMILIES,
+        *saliency_alexnet.FAMILIES,
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,7 @@ def create(
         graph_role=family.graph_role,
         source=family.paper,
         logits=LOGITS if family.logits else None,
+        targets=() if family.targets is None else family.targets(settings, band or "lwir"),
     )
 
 

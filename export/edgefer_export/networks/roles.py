@@ -14,7 +14,7 @@ def is_infrared(name: str) -> bool:
 
 def graph_role(inputs: tuple[InputSpec, ...]) -> GraphRole:
     """`fused` with both cameras, the camera where there is one, else `other`."""
-    roles = {entry.role for entry in inputs} - {"present"}
+    roles = {entry.role for entry in inputs} - {"present", "saliency"}
     if roles == {"visible", "infrared"}:
         return "fused"
     if roles == {"visible"}:
