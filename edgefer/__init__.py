@@ -30,6 +30,7 @@ from edgefer.version import __version__
 if TYPE_CHECKING:
     from edgefer.bundle.container import Bundle
     from edgefer.runtime.estimate import Estimate
+    from edgefer.runtime.saliency import SaliencySession
     from edgefer.runtime.session import Session, load
 
 # onnxruntime's wheels report to their maker when they are imported, and leave a file in the folder of temporary files.
@@ -52,6 +53,7 @@ __all__ = [
     "ExportError",
     "InputError",
     "PluginMissing",
+    "SaliencySession",
     "Session",
     "StaleInput",
     "TrainingError",
@@ -65,6 +67,7 @@ __all__ = [
 _LAZY = {
     "Bundle": "edgefer.bundle.container",
     "Estimate": "edgefer.runtime.estimate",
+    "SaliencySession": "edgefer.runtime.saliency",
     "Session": "edgefer.runtime.session",
     "load": "edgefer.runtime.session",
 }

@@ -201,10 +201,11 @@ class EmbeddingSpec(_Struct, frozen=True, kw_only=True):
 class SaliencySpec(_Struct, frozen=True, kw_only=True):
     """How the graph `saliency` serves the others: its map S in 0..1, resized to the face, weights the pixels of the
     input `input` before anything is subtracted, x (1 - weight + weight S). Between the frames on which it runs, which
-    the graph's `rate` says, the last map moves with the face."""
+    the graph's `rate` says, the last map moves with the face. `network` is what made the map on the host."""
 
     input: str
     weight: float
+    network: NetworkSpec | None = None
 
 
 class Provenance(_Struct, frozen=True, kw_only=True):
