@@ -162,7 +162,8 @@ class GoldenSpec(_Struct, frozen=True, kw_only=True):
 
     `inputs` maps an input's name to the member with an array (count, C, H, W); `reference` and `expected` map an
     output's name to the arrays of the FP32 network and of the deployed graph. `tolerance` bounds
-    max|a-b| / max(1, max|ref|) of an engine against `expected`.
+    max|a-b| / max(1, max|ref|) of an engine against `expected`, `tolerances` that of single outputs where it is
+    another.
     """
 
     count: int
@@ -171,6 +172,11 @@ class GoldenSpec(_Struct, frozen=True, kw_only=True):
     expected: dict[str, str]
     tolerance: float
     synthetic: bool = True
+    tolerances: dict[str, float] = {}
+
+    def tolerance_of(self, output: str) -> float:
+        """What bounds the error of one output."""
+        return self.tolerances.get(output, self.tolerance)
 
 
 class PluginSpec(_Struct, frozen=True, kw_only=True):
@@ -186,8 +192,9 @@ class EmbeddingSpec(_Struct, frozen=True, kw_only=True):
     """Where the classes lie in the space of the output `output`, (N, D), so that an estimate can say "none of these".
 
     `means` is a member (C, D) float32 in the order of the labels; `spread` (C,) is the root mean square distance of a
-    class's training samples from its mean; `reject_beyond` is the distance to the nearest mean, in units of that
-    class's spread, above which a sample is of none, chosen so that the share `kept` of `count` known samples stays.
+    class's samples from its mean. The distance of a sample is the smallest over the classes of |z - mean| / spread;
+    `reject_beyond` is the distance above which it is of none, chosen so that the share `kept` of the `count` samples
+    that the means come from stays.
     """
 
     output: str

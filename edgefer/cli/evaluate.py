@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from edgefer.cli.output import Outcome, percent, table
 from edgefer.errors import UsageError
 
 if TYPE_CHECKING:
+    from edgefer.bundle.container import Bundle
     from edgefer.progress import Reporter
     from edgefer.runtime.session import Session
+    from edgefer_export.data.dataset import Dataset
     from edgefer_export.data.feeds import Feeds
 
 DESCRIPTION = "Answer for every labelled image or pair of a data set and count: accuracy, recall by class, confusion."
@@ -45,9 +48,12 @@ def run(arguments: argparse.Namespace) -> Outcome:
             hint="Session.run gives its raw outputs; `edgefer verify` compares them with known ones.",
         )
     dataset = open_dataset(arguments.data, getattr(arguments, "layout", None), labels=labels, reporter=told)
-    feeds = Feeds(dataset, bundle.graph().inputs)
     started = time.monotonic()
-    with Session(bundle, threads=arguments.threads) as session:
+    with ExitStack() as stack:
+        if bundle.manifest.saliency is not None:
+            dataset = _with_maps(dataset, bundle, arguments.threads, stack)
+        feeds = Feeds(dataset, bundle.graph().inputs)
+        session = stack.enter_context(Session(bundle, threads=arguments.threads))
         logits, truth, digests = _answers(session, feeds, told)
     warn(bundle.manifest.gate, told)
     payload = {
@@ -58,6 +64,17 @@ def run(arguments: argparse.Namespace) -> Outcome:
         "seconds": time.monotonic() - started,
     }
     return Outcome(payload=payload, text=_text(payload))
+
+
+def _with_maps(dataset: Dataset, bundle: Bundle, threads: int | None, stack: ExitStack) -> Dataset:
+    """Every sample with its own map from the bundle's saliency graph: they are no frames that follow each other."""
+    from edgefer.runtime.saliency import map_maker, serving
+    from edgefer.runtime.session import Session
+    from edgefer_export.saliency_maps import WithSaliency
+
+    _, graph = serving(bundle)
+    session = stack.enter_context(Session(bundle, threads=threads, graph=graph.role))
+    return WithSaliency(dataset, map_maker(graph, session))
 
 
 def _answers(

@@ -51,7 +51,7 @@ def check_answers(bundle: Bundle, graph: GraphSpec, run: Run) -> None:
         wanted = bundle.array(golden.expected[name])
         if wanted.shape != (golden.count, *found.shape[1:]):
             continue
-        allowed = max(golden.tolerance, _moved(bundle, golden, name))
+        allowed = max(golden.tolerance_of(name), _moved(bundle, golden, name))
         error = relative_error(found, wanted[rows])
         if not error <= allowed:
             raise BundleError(

@@ -51,7 +51,7 @@ class GateResult:
             budget=self.budget,
             steps=self.steps,
             data_digest=data_digest,
-            data_count=self.steps[0].count,
+            data_count=self.steps[-1].count,
             data_source=data_source,
             blamed_step=self.blamed_step,
             images_to_decide=self.images_to_decide,

@@ -46,8 +46,9 @@ class Golden:
     """The shape (1, ...) of each answer, which says more than the graph where that depends on the values."""
 
 
-def golden_inputs(network: Network, data: Dataset | None) -> dict[str, npt.NDArray[np.generic]]:
-    """What is stored for each input, (count, ...): codes of images, floats of anything else.
+def golden_inputs(network: Network, data: Dataset | None, *, most: int = COUNT) -> dict[str, npt.NDArray[np.generic]]:
+    """What is stored for each input, (count, ...) with a count of `most` or fewer: codes of images, floats of anything
+    else.
 
     Synthetic pairs where the network takes faces in colour or grey; the first samples of `data` where given.
     """
@@ -56,7 +57,7 @@ def golden_inputs(network: Network, data: Dataset | None) -> dict[str, npt.NDArr
     batch = network.inputs[0].shape[0]
     # Answers of several shapes do not stand in one array.
     fitting = MOST_BYTES // (_BYTES_OF_ANSWER * max(1, network.answer_elements))
-    wanted = max(1, min(COUNT, fitting)) if network.fixed_shapes else 1
+    wanted = max(1, min(most, fitting)) if network.fixed_shapes else 1
     count = -(-wanted // batch) * batch
     band = next((spec.image.band for spec in network.inputs if spec.role == "infrared" and spec.image), None)
     faces = all(spec.role in {"visible", "infrared", "present"} for spec in network.inputs)
@@ -80,15 +81,16 @@ def answer(
     precision: str,
     *,
     synthetic: bool,
+    folder: str = "golden",
 ) -> Golden:
-    """Run the FP32 network and the deployed graph on the golden inputs and lay out the members."""
+    """Run the FP32 network and the deployed graph on the golden inputs and lay out the members below `folder`."""
     tensors = {spec.name: decode(stored[spec.name], spec) for spec in network.inputs}
     batch = network.inputs[0].shape[0] if network.inputs else 1
     reference, expected = (one_by_one(function, tensors, network.inputs, batch) for function in functions)
     members: dict[str, bytes] = {}
 
     def keep(kind: str, arrays: dict[str, npt.NDArray[np.generic]]) -> dict[str, str]:
-        names = {name: f"golden/{kind}-{index}.npy" for index, name in enumerate(arrays)}
+        names = {name: f"{folder}/{kind}-{index}.npy" for index, name in enumerate(arrays)}
         members.update({names[name]: encode_array(array) for name, array in arrays.items()})
         return names
 
@@ -101,6 +103,28 @@ def answer(
         synthetic=synthetic,
     )
     return Golden(spec, members, tensors, {name: (batch, *array.shape[1:]) for name, array in expected.items()})
+
+
+def joined(one: GoldenSpec, other: GoldenSpec) -> GoldenSpec:
+    """The golden inputs of two graphs of one bundle, which have other names each; the tolerance of the first holds for
+    both where the second does not state its own.
+
+    Raises:
+        ValueError: they are not as many, or a name is of both.
+    """
+    tables = [(getattr(one, kind), getattr(other, kind)) for kind in ("inputs", "reference", "expected")]
+    if one.count != other.count or any(mine.keys() & theirs.keys() for mine, theirs in tables):
+        raise ValueError("golden inputs of two graphs must be as many, and of other names")
+    inputs, reference, expected = ({**mine, **theirs} for mine, theirs in tables)
+    return GoldenSpec(
+        count=one.count,
+        inputs=inputs,
+        reference=reference,
+        expected=expected,
+        tolerance=one.tolerance,
+        tolerances=dict.fromkeys(other.expected, other.tolerance),
+        synthetic=one.synthetic and other.synthetic,
+    )
 
 
 def _tolerance(network: Network, precision: str, reference: Outputs, expected: Outputs) -> float:

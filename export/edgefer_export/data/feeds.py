@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -139,7 +139,9 @@ def _preprocessor(spec: InputSpec, dataset: Dataset) -> Preprocessor:
         raise InputError(
             f"Input `{spec.name}` takes {spec.role} images, but {dataset.source} has only "
             f"{' and '.join(dataset.roles)} ones.",
-            hint="Use data with both cameras (--layout pairs), or a network of one camera.",
+            hint="Add --saliency CHECKPOINT of ml-net, which makes the maps."
+            if spec.role == "saliency"
+            else "Use data with both cameras (--layout pairs), or a network of one camera.",
         )
     if spec.image is None:
         raise InputError(
@@ -150,6 +152,9 @@ def _preprocessor(spec: InputSpec, dataset: Dataset) -> Preprocessor:
 
 
 def _record(sample: Sample) -> Record:
+    # A map made from a picture is not a picture: data stays the same data, whatever network looked at it.
+    seen = {role: image for role, image in sample.images.items() if role != "saliency"}
+    sample = replace(sample, images=seen) if seen else sample
     digest = pixel_digest(sample)
     telling = {role: image for role, image in sample.images.items() if image.min() != image.max()}
     if len(telling) == len(sample.images) == 1:
