@@ -6,8 +6,10 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator
 
+from edgefer.bundle.embedding_faults import embedding_faults
 from edgefer.bundle.image_faults import image_faults
 from edgefer.bundle.manifest import GraphSpec, InputSpec, Manifest
+from edgefer.bundle.saliency_faults import saliency_faults
 
 CAMERAS = ("visible", "infrared")
 
@@ -15,6 +17,8 @@ CAMERAS = ("visible", "infrared")
 def faults(manifest: Manifest, members: Collection[str]) -> list[str]:
     """Every contradiction in the manifest of a bundle with these members, as sentences; empty where there is none."""
     found = [*_of_labels(manifest), *_of_graphs(manifest, members), *_of_golden(manifest, members)]
+    found += embedding_faults(manifest, members)
+    found += saliency_faults(manifest)
     if not (math.isfinite(manifest.temperature) and manifest.temperature > 0):
         found.append(f"the temperature is {manifest.temperature}; it must be above 0")
     return found
@@ -90,6 +94,9 @@ def _of_golden(manifest: Manifest, members: Collection[str]) -> Iterator[str]:
         yield f"there are {golden.count} golden inputs"
     if not (math.isfinite(golden.tolerance) and golden.tolerance >= 0):
         yield f"the golden tolerance is {golden.tolerance}; it must not be negative"
+    for name, tolerance in golden.tolerances.items():
+        if name not in golden.expected or not (math.isfinite(tolerance) and tolerance >= 0):
+            yield f"the golden tolerance of '{name}' is {tolerance}; expected 0 or more, for an output with answers"
     inputs = {spec.name for graph in manifest.graphs for spec in graph.inputs}
     outputs = {spec.name for graph in manifest.graphs for spec in graph.outputs}
     for kind, table, known in (

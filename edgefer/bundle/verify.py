@@ -44,8 +44,9 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verify_bundle(path: str | os.PathLike[str], device: str = "auto", *, threads: int | None = None) -> VerifyReport:
-    """Check a bundle from its bytes to its answers: file, layout, schema, digests, consistency; then for each graph
-    that it loads, and that it answers its golden inputs as the manifest says, within the manifest's tolerance.
+    """Check a bundle from its bytes to its answers: file, layout, schema, digests, consistency; the means of the
+    classes where it has any; then for each graph that it loads, and that it answers its golden inputs as the manifest
+    says, within the manifest's tolerance.
 
     Args:
         path: the file.
@@ -59,6 +60,7 @@ def verify_bundle(path: str | os.PathLike[str], device: str = "auto", *, threads
     run = _Checks()
     bundle = _read(run, Path(path))
     if bundle is not None:
+        _check_embedding(run, bundle)
         _check_graphs(run, bundle, device, threads)
     return VerifyReport(
         path=str(path),
@@ -115,6 +117,18 @@ def _read(run: _Checks, path: Path) -> Bundle | None:
     if not all(check.passed for check in run.checks[before:]):
         return None
     return Bundle.from_bytes(data)
+
+
+def _check_embedding(run: _Checks, bundle: Bundle) -> None:
+    from edgefer.runtime.class_means import rejection
+
+    embedding = bundle.manifest.embedding
+    if embedding is None:
+        return
+    said = f"means of {len(embedding.spread)} classes, finite"
+    for graph in bundle.manifest.graphs:
+        if any(output.name == embedding.output for output in graph.outputs):
+            run.step(f"embedding {graph.role}", partial(rejection, bundle, graph), lambda _: said)
 
 
 def _check_graphs(run: _Checks, bundle: Bundle, device: str, threads: int | None) -> None:

@@ -11,6 +11,7 @@ from edgefer.cli.output import Outcome, table
 from edgefer.errors import DataError, InputError, UsageError
 
 if TYPE_CHECKING:
+    from edgefer.bundle.container import Bundle
     from edgefer.bundle.manifest import GateSpec
     from edgefer.progress import Reporter
     from edgefer.runtime.estimate import Estimate
@@ -32,13 +33,11 @@ def run(arguments: argparse.Namespace) -> Outcome:
         raise UsageError("No image is given.", hint="Add --visible IMAGE, --infrared IMAGE, or both.")
     images = {role: _read(role, path) for role, path in given.items()}
     from edgefer.bundle.container import Bundle
-    from edgefer.runtime.session import Session
 
     told = reporter(arguments)
     with told.task("answering"):
         bundle = Bundle.read(arguments.bundle)
-        with Session(bundle, threads=arguments.threads) as session:
-            estimate = session.infer_images(**images)
+        estimate = _answer(bundle, images, arguments.threads)
     warn(bundle.manifest.gate, told)
     payload = {
         "label": estimate.label,
@@ -48,11 +47,29 @@ def run(arguments: argparse.Namespace) -> Outcome:
         "probabilities": estimate.probabilities,
         "logits": estimate.logits,
         "modalities": estimate.modalities,
+        "distance": estimate.distance,
+        "known": estimate.known,
         "bundle": arguments.bundle,
         "digest": bundle.digest,
         "verdict": bundle.manifest.gate.verdict,
     }
     return Outcome(payload=payload, text=_text(estimate))
+
+
+def _answer(bundle: Bundle, images: dict[str, Any], threads: int | None) -> Estimate:
+    from edgefer.runtime.saliency import SaliencySession
+    from edgefer.runtime.session import Session
+
+    if bundle.manifest.saliency is None:
+        with Session(bundle, threads=threads) as session:
+            return session.infer_images(**images)
+    if "visible" not in images or len(images) > 1:
+        raise InputError(
+            f"the network takes one visible image, and {' and '.join(images)} is given",
+            hint="give --visible IMAGE alone",
+        )
+    with SaliencySession(bundle, threads=threads) as following:
+        return following.infer_images(**images)
 
 
 def warn(gate: GateSpec, told: Reporter) -> None:
@@ -77,4 +94,12 @@ def _text(estimate: Estimate) -> str:
         [label, f"{100 * share:.2f} %"] for label, share in zip(estimate.labels, estimate.probabilities, strict=True)
     ]
     used = " and ".join(estimate.modalities)
-    return f"{estimate.label}  {100 * estimate.confidence:.2f} %  ({used})\n\n{table(rows, right=(1,), header=False)}"
+    first = f"{estimate.label}  {100 * estimate.confidence:.2f} %  ({used})"
+    return "\n\n".join([first, *_distance(estimate), table(rows, right=(1,), header=False)])
+
+
+def _distance(estimate: Estimate) -> list[str]:
+    if estimate.distance is None:
+        return []
+    away = f"{estimate.distance:.2f} times the spread of the nearest class from its mean"
+    return [away if estimate.known else f"none of these: {away}"]

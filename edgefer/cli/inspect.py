@@ -44,6 +44,8 @@ def _summary(bundle: Bundle, path: str) -> str:
                 ("labels", ", ".join(manifest.labels)),
                 ("calibration", _calibration(manifest)),
                 ("golden inputs", _golden(manifest)),
+                ("embedding", _embedding(manifest)),
+                ("saliency", _saliency(manifest)),
                 ("created", manifest.provenance.created),
                 ("schema", str(manifest.schema)),
             ]
@@ -73,6 +75,27 @@ def _golden(manifest: Manifest) -> str:
     if golden is None:
         return ""
     return f"{golden.count} ({'synthetic' if golden.synthetic else 'from data'}), tolerance {golden.tolerance:g}"
+
+
+def _embedding(manifest: Manifest) -> str:
+    embedding = manifest.embedding
+    if embedding is None:
+        return ""
+    return (
+        f"'{embedding.output}', means of {len(embedding.spread)} classes from {embedding.count} samples; none of these "
+        f"beyond {embedding.reject_beyond:.3g} spreads, which keeps {percent(embedding.kept)} of them"
+    )
+
+
+def _saliency(manifest: Manifest) -> str:
+    saliency = manifest.saliency
+    if saliency is None:
+        return ""
+    rate = next(graph.rate for graph in manifest.graphs if graph.role == "saliency")
+    made = (
+        "" if saliency.network is None else f" of {saliency.network.name} ({saliency.network.parameters:,} parameters)"
+    )
+    return f"maps{made} go to '{saliency.input}' with weight {saliency.weight:g}, one run in {1 / rate:.4g} frames"
 
 
 def _input(spec: InputSpec) -> str:

@@ -24,6 +24,10 @@ class Estimate:
         logits: (C,) float32, as the network gave them.
         outputs: every other output of the graph by name, without its batch axis.
         modalities: the cameras that the answer rests on, such as ("visible", "infrared").
+        distance: how far the embedding is from the nearest class, in units of the spread of that class's samples; None
+            where the bundle does not say where the classes lie.
+        known: whether that is near enough for one of the classes; False says "none of these", whatever the label, which
+            is always that of the largest logit. None as above.
     """
 
     label: str
@@ -34,6 +38,8 @@ class Estimate:
     logits: npt.NDArray[np.float32]
     outputs: Mapping[str, npt.NDArray[Any]]
     modalities: tuple[str, ...]
+    distance: float | None = None
+    known: bool | None = None
 
 
 def softmax(logits: Sequence[float], temperature: float = 1.0) -> list[float]:

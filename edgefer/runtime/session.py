@@ -17,6 +17,7 @@ from edgefer.bundle.container import Bundle
 from edgefer.bundle.manifest import GraphSpec
 from edgefer.errors import BundleError, InputError, UsageError
 from edgefer.runtime.binding import Binder, Bound, checked_tensor
+from edgefer.runtime.class_means import rejection
 from edgefer.runtime.cpu_form import Asked
 from edgefer.runtime.estimate import Estimate, softmax
 from edgefer.runtime.preprocess import ColourOrder, Image, Preprocessor, tensors_of
@@ -79,6 +80,7 @@ class Session:
         self._runner: Runner | None = opened.runner
         self._binder = Binder(self._graph)
         self._logits = next((output.name for output in self._graph.outputs if output.role == "logits"), None)
+        self._rejection = rejection(opened_bundle, self._graph)
         self._cameras = {
             str(spec.role): Preprocessor(spec)
             for spec in self._graph.inputs
@@ -260,6 +262,9 @@ class Session:
             )
         probabilities = softmax(values, self._manifest.temperature)
         index = values.index(max(values))
+        distance, known = None, None
+        if self._rejection is not None:
+            distance, known = self._rejection.judge(outputs[self._rejection.output][row])
         return Estimate(
             label=self._manifest.labels[index],
             index=index,
@@ -269,6 +274,8 @@ class Session:
             logits=logits,
             outputs={name: value[row] for name, value in outputs.items() if name != self._logits},
             modalities=modalities,
+            distance=distance,
+            known=known,
         )
 
 
