@@ -31,6 +31,9 @@ INPUT_HELP = "input shapes of a network from FILE.py or FILE.onnx; roles: visibl
 PREPROCESS_HELP = (
     "what the network expects of images, such as preset=imagenet or fit=letterbox; of one input by its name"
 )
+EMBEDDING_HELP = (
+    "means of the classes in an embedding come from this (by default from --calibration), or none: no means"
+)
 BUDGET_HELP = "points of accuracy, mean recall and a class's recall that may be lost, and the least agreement"
 
 
@@ -52,9 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     network.add_argument(
         "--exporter", choices=("auto", "torchscript", "dynamo"), help="torch's exporter for a FILE.py (auto: the best)"
     )
+    _add_saliency(parser.add_argument_group("saliency"))
     data = parser.add_argument_group("data")
     data.add_argument("--calibration", metavar="DATA", help=f"INT8 ranges come from this: {DATA_HELP}")
     data.add_argument("--evaluation", metavar="DATA", help="the verdict rests on this; shares no image with the former")
+    data.add_argument("--embedding", metavar="DATA", help=EMBEDDING_HELP)
     add_layout(parser)
     data.add_argument(
         "--golden-from-data", **_FLAG, help="take golden inputs from --evaluation: faces enter the bundle"
@@ -66,6 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 _FLAG: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+
+
+def _add_saliency(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--saliency", metavar="FILE", help="a checkpoint of ml-net, whose graph goes into the bundle")
+    group.add_argument("--saliency-option", metavar="KEY=VALUE", nargs="+", action="extend", help="options of ml-net")
+    group.add_argument("--saliency-every", metavar="K", help="run that graph on one frame of K (10)")
 
 
 def _add_precision(group: argparse._ArgumentGroup) -> None:

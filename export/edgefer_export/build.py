@@ -26,6 +26,7 @@ from edgefer.engine.flavours import detect
 from edgefer.errors import EdgeferError
 from edgefer.progress import Advance, Reporter, Silent
 from edgefer_export import assemble as parts
+from edgefer_export.class_means import data_of_means, locate_if_possible
 from edgefer_export.data.feeds import Feeds
 from edgefer_export.data.overlap import check_disjoint
 from edgefer_export.evaluate import Batched, Evaluation, LogitsFunction, evaluate
@@ -39,6 +40,7 @@ from edgefer_export.report.html import write_report
 from edgefer_export.resolve import Resolved, resolve
 from edgefer_export.result import BuildResult
 from edgefer_export.runners import graph_function, logits_of
+from edgefer_export.saliency_graph import EXCLUDE, SaliencyGraph, make_saliency_graph
 from edgefer_export.spec import BuildSpec
 from edgefer_export.steps import Graphs, make_graphs
 from edgefer_export.targets import check_targets
@@ -53,6 +55,7 @@ class _Judged:
     gate: GateResult
     evaluation: Evaluation
     golden: Golden
+    saliency: SaliencyGraph | None = None
 
 
 def build(spec: BuildSpec, reporter: Reporter | None = None) -> BuildResult:
@@ -75,18 +78,31 @@ def build(spec: BuildSpec, reporter: Reporter | None = None) -> BuildResult:
         resolved = resolve(spec, reporter)
     network = resolved.network
     spec = replace(spec, precision=precision_with(network.native, spec.target_precision))
+    saliency = None
+    if spec.saliency is not None:
+        with _timed(seconds, "saliency graph"):
+            saliency = make_saliency_graph(spec, spec.saliency, resolved, reporter)
+        resolved = saliency.beside(resolved)
+        spec = replace(spec, exclude=tuple(each for each in spec.exclude if not each.startswith(EXCLUDE)))
     calibration = Feeds(resolved.calibration, network.inputs) if resolved.calibration is not None else None
     evaluation = Feeds(resolved.evaluation, network.inputs) if resolved.evaluation is not None else None
     graphs = make_graphs(network, calibration, spec, reporter, evaluation=evaluation)
     seconds.update(graphs.timings)
     graphs = check_targets(graphs, spec.targets, reporter)
+    known = data_of_means(spec, network, graphs.outputs, calibration, reporter)
     with _timed(seconds, "gate"):
-        judged = _judge(resolved, calibration, evaluation, graphs, spec, reporter=reporter)
+        judged = _judge(resolved, calibration, evaluation, graphs, spec, reporter=reporter, saliency=saliency)
     allowed = judged.gate.verdict != "fail" or spec.allow_over_budget
     bundle = None
     if allowed:
+        located = None
+        if known is not None:
+            with _timed(seconds, "class means"):
+                located = locate_if_possible(graph_function(graphs.final.model), known, network, spec, reporter)
         with _timed(seconds, "bundle"):
             bundle = _bundle(resolved, calibration, graphs, judged, spec)
+            bundle = bundle if located is None else located.into(bundle)
+            bundle = bundle if saliency is None else saliency.into(bundle, spec)
             report = _report(resolved, calibration, graphs, judged, spec, seconds)
             bundle = parts.with_report(bundle, to_json(report))
             bundle.write(_output(spec))
@@ -146,6 +162,7 @@ def _judge(
     spec: BuildSpec,
     *,
     reporter: Reporter,
+    saliency: SaliencyGraph | None = None,
 ) -> _Judged:
     network = resolved.network
     reference = network.reference()
@@ -153,7 +170,9 @@ def _judge(
     with reporter.task("golden inputs"):
         golden = answer(
             network,
-            golden_inputs(network, resolved.evaluation if spec.golden_from_data else None),
+            saliency.golden_inputs(network)
+            if saliency is not None
+            else golden_inputs(network, resolved.evaluation if spec.golden_from_data else None),
             (reference, functions[graphs.final.name]),
             spec.target_precision,
             synthetic=not spec.golden_from_data,
@@ -171,7 +190,10 @@ def _judge(
         with reporter.task("compare the steps"):
             evaluation = _on_golden(network, golden, runners)
     else:
-        evaluation = evaluate(unseen, runners, reporter=reporter, concurrency=_CONCURRENCY)
+        if saliency is None:
+            evaluation = evaluate(unseen, runners, reporter=reporter, concurrency=_CONCURRENCY)
+        else:
+            evaluation = saliency.evaluate(unseen, runners, first, reporter, concurrency=_CONCURRENCY)
         if calibration is not None:
             check_disjoint(calibration.records, evaluation.records)
     gate = judge(
@@ -182,7 +204,7 @@ def _judge(
         spec.budget,
         reference_name=first,
     )
-    return _Judged(gate, evaluation, golden)
+    return _Judged(gate if saliency is None else saliency.judged_with(gate), evaluation, golden, saliency)
 
 
 def _judge_raw(
@@ -291,7 +313,14 @@ def _report(
         digests["network"] = network.digest
     if bundle is not None:
         digests["bundle"] = bundle.digest
-    further = {"bundle": len(bundle.to_bytes()) if bundle is not None else 0, "engine": summary.bytes if summary else 0}
+    graph = judged.saliency
+    if graph is not None:
+        digests["saliency weights"] = graph.checkpoint.sha256
+    further = {"saliency graph": graph.graphs.final.bytes if graph is not None else 0}
+    further |= {
+        "bundle": len(bundle.to_bytes()) if bundle is not None else 0,
+        "engine": summary.bytes if summary else 0,
+    }
     return Report(
         title=f"{network.name}, {spec.target_precision}",
         verdict=gate.verdict,

@@ -21,6 +21,8 @@ Band = Literal["nir", "lwir"]
 ExporterChoice = Literal["auto", "torchscript", "dynamo"]
 
 DEFAULT_PERCENTILE = 99.99
+DEFAULT_EVERY = 10
+"""Frames for each run of the saliency graph: three runs a second at 30 frames."""
 # Every batch is run once to check the export: a mistyped one would take all memory of the machine.
 LARGEST_BATCH = 256
 
@@ -35,6 +37,11 @@ class BuildSpec:
         weights: a checkpoint to load into the network.
         calibration: data that the INT8 ranges come from: a folder or `synthetic:COUNT:SEED[:lwir|nir]`.
         evaluation: labelled data that the verdict rests on; it may share no image with `calibration`.
+        embedding: data that the means of the classes in the embedding come from; None takes `calibration` where it is
+            labelled with the network's classes, "none" leaves the means out.
+        saliency: a checkpoint of `ml-net`, whose graph goes into the bundle beside that of a network that takes its
+            maps; `saliency_options` go before the options in it.
+        saliency_every: a session runs that graph on one frame of so many.
         precision: None means `int8` when `calibration` is given and `fp32` otherwise; see `target_precision`.
         layout: the layout of both folders; None lets the data be looked at.
         inputs: shapes by input name: (C, H, W) for a `FILE.py:FACTORY` that does not say itself; with the batch or
@@ -72,6 +79,10 @@ class BuildSpec:
     weights: Path | None = None
     calibration: str | None = None
     evaluation: str | None = None
+    embedding: str | None = None
+    saliency: Path | None = None
+    saliency_options: Mapping[str, str] = field(default_factory=dict)
+    saliency_every: int = DEFAULT_EVERY
     precision: Precision | None = None
     layout: str | None = None
     inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -165,8 +176,9 @@ class BuildSpec:
             UsageError: an input file is missing, the folder of an output does not exist, or an output would take the
                 place of what the build reads.
         """
-        if self.weights is not None and not self.weights.is_file():
-            raise UsageError(f"The checkpoint {self.weights} is not a file.", hint="Check --weights.")
+        for flag, checkpoint in (("--weights", self.weights), ("--saliency", self.saliency)):
+            if checkpoint is not None and not checkpoint.is_file():
+                raise UsageError(f"The checkpoint {checkpoint} is not a file.", hint=f"Check {flag}.")
         for flag, path in (("--output", self.output), ("--engine-out", self.engine_out)):
             if path is not None:
                 check_output(flag, path)
@@ -178,7 +190,8 @@ class BuildSpec:
             check_folder("--cache", self.cache, written=False)
 
     def _check_overwriting(self) -> None:
-        taken = {} if self.weights is None else {self.weights.resolve(): "--weights"}
+        checkpoints = {"--weights": self.weights, "--saliency": self.saliency}
+        taken = {path.resolve(): flag for flag, path in checkpoints.items() if path is not None}
         kind = classify(self.network)
         if kind != "registered":
             taken[Path(self.network.rpartition(":")[0] if kind == "file" else self.network).resolve()] = "the network"
@@ -243,6 +256,13 @@ def _check_ranges(spec: BuildSpec) -> None:
             raise UsageError(f"`--percentile` goes with `--method percentile`, not with `--method {spec.method}`.")
         if not 50.0 < spec.percentile <= 100.0:
             raise UsageError(f"`--percentile` lies above 50 and is at most 100, not {spec.percentile:g}.")
+    if spec.saliency_every < 1:
+        raise UsageError(f"`--saliency-every` takes a whole number from 1, not {spec.saliency_every}.")
+    if spec.saliency is None and (spec.saliency_options or spec.saliency_every != DEFAULT_EVERY):
+        raise UsageError(
+            "`--saliency-option` and `--saliency-every` are about a saliency graph, and none is asked for.",
+            hint="Add --saliency CHECKPOINT of ml-net.",
+        )
     check_budget(spec.budget)
     if not 0 <= spec.seed < 2**32:
         raise UsageError(f"`--seed` is a whole number from 0 to {2**32 - 1}, not {spec.seed}.")
@@ -296,6 +316,8 @@ _FIXED_IN_A_BUNDLE = (
     ("weights", "--weights"),
     ("calibration", "--calibration"),
     ("evaluation", "--evaluation"),
+    ("embedding", "--embedding"),
+    ("saliency", "--saliency"),
     ("precision", "--precision"),
     ("layout", "--layout"),
     ("inputs", "--input"),

@@ -24,7 +24,7 @@ OutputRole = Literal["logits", "other"]
 _BUNDLE = ".edgefer"
 
 # Tables in which a flag replaces one key and leaves the others as the file has them.
-MERGED = ("input", "option", "budget", "preprocess")
+MERGED = ("input", "option", "saliency-option", "budget", "preprocess")
 
 
 def read_toml(path: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -278,6 +278,7 @@ def _wrong(name: str, value: Any, expected: str) -> UsageError:
 _TABLES: dict[str, Callable[[str, Any], dict[str, Any]]] = {
     "input": _input_table,
     "option": _options,
+    "saliency-option": _options,
     "budget": _budget_table,
     "preprocess": preprocess_table,
 }
@@ -288,6 +289,10 @@ _FIELDS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "weights": ("weights", _path),
     "calibration": ("calibration", _text),
     "evaluation": ("evaluation", _text),
+    "embedding": ("embedding", _text),
+    "saliency": ("saliency", _path),
+    "saliency-option": ("saliency_options", _options),
+    "saliency-every": ("saliency_every", _whole),
     "precision": ("precision", _choice(*get_args(Precision))),
     "layout": ("layout", _text),
     "input": ("inputs", _inputs),
