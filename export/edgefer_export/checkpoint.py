@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -28,6 +28,15 @@ _DEPTH = 3
 # Before a bare name of one nested dict is looked for: what trainers call the weights.
 _USUAL_KEYS = ("state_dict", "model", "model_state_dict")
 _PREFIXES = ("module.", "_orig_mod.")
+
+
+@runtime_checkable
+class AdaptsCheckpoints(Protocol):
+    """A network whose published checkpoints have other names than its own, or weights that it does not use."""
+
+    def adapted(self, state: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+        """The weights that the network has, by its names, and sentences about what was changed or left out."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -46,12 +55,14 @@ class CheckpointMetadata:
 
 @dataclass(frozen=True)
 class CheckpointReport:
-    """What was loaded: number of tensors, SHA-256 (hex) of the file, and the metadata where the file has any."""
+    """What was loaded: number of tensors, SHA-256 (hex) of the file, the metadata where the file has any, and notes on
+    what was renamed or left out."""
 
     path: Path
     tensors: int
     sha256: str
     metadata: CheckpointMetadata | None
+    notes: tuple[str, ...] = ()
 
 
 def metadata_of(network: LoadedNetwork, notes: Mapping[str, str | int | float] | None = None) -> CheckpointMetadata:
@@ -96,7 +107,7 @@ def load_weights(module: nn.Module, path: str | os.PathLike[str]) -> CheckpointR
     """Load the weights in `path` into `module`, by name; all of them or none.
 
     Takes a bare state dict, one under `state_dict`, `model` or any single key, keys with a `module.` prefix, and
-    tensors that were saved on a GPU.
+    tensors that were saved on a GPU. A network that is `AdaptsCheckpoints` first brings them to its own names.
 
     Raises:
         CheckpointError: the file is missing, not a checkpoint or would run code; keys are missing or unexpected, or
@@ -106,6 +117,9 @@ def load_weights(module: nn.Module, path: str | os.PathLike[str]) -> CheckpointR
     content, digest = _read(path)
     metadata = _metadata(content, path)
     state = _unprefixed(_state_dict(content, path))
+    notes: tuple[str, ...] = ()
+    if isinstance(module, AdaptsCheckpoints):
+        state, notes = module.adapted(state)
     problems = _differences(module.state_dict(), state)
     if problems:
         hint = "check that the network and its options are those of the training"
@@ -117,7 +131,7 @@ def load_weights(module: nn.Module, path: str | os.PathLike[str]) -> CheckpointR
     _refuse_non_finite(state, path)
     # Older checkpoints lack the counters of batch norm, which inference never reads.
     module.load_state_dict(state, strict=False)
-    return CheckpointReport(path, len(state), digest, metadata)
+    return CheckpointReport(path, len(state), digest, metadata, notes)
 
 
 def load_trunk(trunk: nn.Module, path: str | os.PathLike[str]) -> CheckpointReport:

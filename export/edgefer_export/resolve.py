@@ -95,7 +95,10 @@ def _network(spec: BuildSpec, reporter: Reporter) -> tuple[LoadedNetwork, Checkp
     if spec.weights is None:
         reporter.note("No --weights given: the network keeps its initial weights, which recognise nothing.")
         return network, None
-    return network, load_weights(network.module, spec.weights)
+    loaded = load_weights(network.module, spec.weights)
+    for note in loaded.notes:
+        reporter.note(note)
+    return network, loaded
 
 
 def _foreign(spec: BuildSpec, reporter: Reporter) -> tuple[Network, None]:
