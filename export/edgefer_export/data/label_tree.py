@@ -146,7 +146,11 @@ def images_per_label(tree: LabelTree, labels: Iterable[str]) -> Mapping[str, int
 
 def ignored_note(trees: Sequence[LabelTree]) -> tuple[str, ...]:
     """One sentence about what was passed over; none where nothing was."""
-    ignored = [path for tree in trees for path in tree.ignored]
+    return passed_over([path for tree in trees for path in tree.ignored])
+
+
+def passed_over(ignored: Sequence[Path]) -> tuple[str, ...]:
+    """One sentence about files that were not looked at; none where there are none."""
     if not ignored:
         return ()
     shown = ", ".join(str(path) for path in ignored[:SHOWN])

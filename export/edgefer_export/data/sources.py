@@ -7,21 +7,37 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, cast
 
 from edgefer.errors import DataError, UsageError
 from edgefer.progress import Reporter
+from edgefer_export.data.affectnet import open_affectnet
+from edgefer_export.data.bu_3dfe import open_bu_3dfe
+from edgefer_export.data.cfee import open_cfee
+from edgefer_export.data.ck_plus import open_ck_plus
 from edgefer_export.data.dataset import Dataset
 from edgefer_export.data.file_dataset import FileDataset, SubjectRule
 from edgefer_export.data.folder import open_folder
-from edgefer_export.data.pairs import ROLES, open_pairs
-from edgefer_export.data.viri import modality_folder, open_viri
+from edgefer_export.data.label_sets import LABEL_SETS
+from edgefer_export.data.layout_guess import guess_layout
+from edgefer_export.data.layouts import LAYOUTS, OWN, Layout, named_folder, parse_layout
+from edgefer_export.data.nvie import open_nvie
+from edgefer_export.data.pairs import open_pairs
+from edgefer_export.data.raf_db import open_raf_db
+from edgefer_export.data.rafd import open_rafd
+from edgefer_export.data.viri import open_viri
 
-LAYOUTS = ("folder", "pairs", "viri")
-"""Names of the layouts on disk."""
+__all__ = [
+    "LAYOUTS",
+    "SYNTHETIC_GRAMMAR",
+    "SyntheticSource",
+    "is_synthetic",
+    "open_dataset",
+    "parse_synthetic",
+    "require_classes",
+]
 
 SYNTHETIC_GRAMMAR = "synthetic:COUNT:SEED[:lwir|nir]"
-_LAYOUT_GRAMMAR = "NAME[:role=visible|infrared][,subjects=none|prefix|name]"
 
 
 @dataclass(frozen=True)
@@ -31,15 +47,6 @@ class SyntheticSource:
     count: int
     seed: int
     band: Literal["lwir", "nir"] = "lwir"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a folder is to be read. `role` says which camera the images of a `folder` come from."""
-
-    name: str
-    role: Literal["visible", "infrared"] = "visible"
-    subjects: SubjectRule = "none"
 
 
 def open_dataset(
@@ -52,13 +59,14 @@ def open_dataset(
     """Open DATA as the command line takes it.
 
     Args:
-        text: a folder, or `synthetic:COUNT:SEED[:lwir|nir]`.
-        layout: `folder`, `pairs` or `viri`, with options behind a colon where wanted: `folder:role=infrared`,
-            `pairs:subjects=prefix` (names are SUBJECT_REST.ext), `pairs:subjects=name` (the name is the person).
-            None looks: `pairs` where there are visible/ and infrared/, `viri` where there are VIS/ and IR/, else
-            `folder`.
-        labels: class names in the order of the logits. None takes the sorted names of the label folders (`viri`: the
-            published order; synthetic: its own).
+        text: a folder, `LAYOUT@FOLDER` with a layout of its own, or `synthetic:COUNT:SEED[:lwir|nir]`.
+        layout: one of `LAYOUTS`, with options behind a colon where wanted: `folder:role=infrared`,
+            `pairs:subjects=prefix` (names are SUBJECT_REST.ext), `pairs:subjects=name` (the name is the person),
+            `raf-db:part=train`, `bu-3dfe:levels=3+4`, `rafd:camera=frontal,labels=basic-7`. None looks at the folder
+            (`guess_layout`). A layout in `text` goes before this one.
+        labels: class names in the order of the logits. None takes those of the layout's option `labels`, else the data
+            set's own order, which for `folder` and `pairs` is the sorted names of the label folders. Named data sets
+            match labels by what they mean and leave out classes that are not asked for, with a note.
         reporter: told what was guessed and what was passed over.
 
     Raises:
@@ -73,12 +81,19 @@ def open_dataset(
             # Not an error: one --layout serves several data sets, of which some may be synthetic.
             reporter.note(f"{text} has no layout; {layout} is not used for it.")
         return _open_synthetic(parse_synthetic(text), labels)
-    root = Path(text).expanduser()
-    _check_folder(root, text)
+    own = named_folder(text)
+    folder = text
+    if own is not None:
+        chosen, folder = parse_layout(own[0]), own[1]
+    root = Path(folder).expanduser()
+    _check_folder(root, folder)
+    guessed = chosen is None
     chosen = chosen or guess_layout(root)
+    if labels is None and chosen["labels"] != OWN:
+        labels = LABEL_SETS[chosen["labels"]]
     dataset = _OPEN[chosen.name](root, text, labels, chosen)
     if reporter is not None:
-        if layout is None:
+        if guessed:
             reporter.note(f"{text} is read in the layout `{chosen.name}`.")
         for note in dataset.notes:
             reporter.note(note)
@@ -122,55 +137,6 @@ def parse_synthetic(text: str) -> SyntheticSource:
     return SyntheticSource(count, seed, cast(Literal["lwir", "nir"], match[3] or "lwir"))
 
 
-def parse_layout(text: str) -> Layout:
-    """Take `NAME[:KEY=VALUE[,KEY=VALUE]]` apart.
-
-    Raises:
-        UsageError: the layout, a key or a value is unknown.
-    """
-    name, _, rest = text.partition(":")
-    if name not in LAYOUTS:
-        close = difflib.get_close_matches(name, LAYOUTS, 1)
-        raise UsageError(
-            f"{name or text!r} is no layout; there are {', '.join(LAYOUTS)}.",
-            hint=f"Did you mean {close[0]}?" if close else "Leave --layout out to have it looked at.",
-        )
-    role, subjects = "visible", "none"
-    for item in filter(None, rest.split(",")):
-        key, _, value = item.partition("=")
-        if key == "role" and name == "folder" and value in ROLES:
-            role = value
-        elif key == "subjects" and value in get_args(SubjectRule):
-            subjects = value
-        else:
-            raise UsageError(
-                f"{item!r} does not go with the layout `{name}`; {_LAYOUT_GRAMMAR} is expected, `role` with `folder` "
-                "only."
-            )
-    return Layout(name, cast(Literal["visible", "infrared"], role), cast(SubjectRule, subjects))
-
-
-def guess_layout(root: Path) -> Layout:
-    """The layout that a folder's subfolders speak for.
-
-    Raises:
-        DataError: one of visible/ and infrared/ is there without the other.
-    """
-    there = [role for role in ROLES if (root / role).is_dir()]
-    if len(there) == 1:
-        raise DataError(
-            f"{root} has {there[0]}/ but no {'infrared' if there[0] == 'visible' else 'visible'}/: pairs with one half "
-            "missing, or a label of that name?",
-            hint=f"Add the other half, or name {root / there[0]} with --layout folder"
-            f"{':role=infrared' if there[0] == 'infrared' else ''}.",
-        )
-    if there:
-        return Layout("pairs")
-    if all(modality_folder(root, role) is not None for role in ROLES):
-        return Layout("viri")
-    return Layout("folder")
-
-
 def _check_folder(root: Path, text: str) -> None:
     if root.is_dir():
         return
@@ -195,8 +161,27 @@ def _open_synthetic(source: SyntheticSource, labels: tuple[str, ...] | None) -> 
 _Open = Callable[[Path, str, "tuple[str, ...] | None", Layout], FileDataset]
 _OPEN: dict[str, _Open] = {
     "folder": lambda root, text, labels, layout: open_folder(
-        root, text, labels, role=layout.role, subjects=layout.subjects
+        root, text, labels, role=layout["role"], subjects=_subjects(layout)
     ),
-    "pairs": lambda root, text, labels, layout: open_pairs(root, text, labels, subjects=layout.subjects),
-    "viri": lambda root, text, labels, layout: open_viri(root, text, labels, subjects=layout.subjects),
+    "pairs": lambda root, text, labels, layout: open_pairs(root, text, labels, subjects=_subjects(layout)),
+    "viri": lambda root, text, labels, layout: open_viri(root, text, labels, subjects=_subjects(layout)),
+    "nvie": lambda root, text, labels, layout: open_nvie(
+        root, text, labels, expressions=layout["expressions"], subjects=_subjects(layout)
+    ),
+    "raf-db": lambda root, text, labels, layout: open_raf_db(
+        root, text, labels, part=layout["part"], images=layout["images"]
+    ),
+    "ck+": lambda root, text, labels, layout: open_ck_plus(
+        root, text, labels, neutral=layout["neutral"], peak=int(layout["peak"])
+    ),
+    "bu-3dfe": lambda root, text, labels, layout: open_bu_3dfe(root, text, labels, levels=layout.several("levels")),
+    "cfee": lambda root, text, labels, layout: open_cfee(root, text, labels, categories=layout["categories"]),
+    "rafd": lambda root, text, labels, layout: open_rafd(
+        root, text, labels, camera=layout["camera"], gaze=layout["gaze"]
+    ),
+    "affectnet": lambda root, text, labels, layout: open_affectnet(root, text, labels, part=layout["part"]),
 }
+
+
+def _subjects(layout: Layout) -> SubjectRule:
+    return cast(SubjectRule, layout["subjects"])
