@@ -3,83 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from edgefer.bundle.manifest import InputSpec
-from edgefer.errors import CheckpointError, DataError
+from edgefer.errors import CheckpointError
 from edgefer.progress import Reporter, Silent
 from edgefer.runtime.saliency_map import MapMaker, SaliencyMap, whole
 from edgefer_export.checkpoint import CheckpointReport, load_weights, read_metadata
-from edgefer_export.data.dataset import Dataset, Sample
-from edgefer_export.data.splits import targets_and_subjects
+from edgefer_export.data.dataset import Dataset, Image, Sample
+from edgefer_export.data.with_maps import ROLE, WithMaps
 from edgefer_export.networks import registry
 from edgefer_export.networks.loaded import LoadedNetwork
 from edgefer_export.networks.network import Outputs, Tensors
 from edgefer_export.runners import network_function
 
-ROLE = "saliency"
 NETWORK = "ml-net"
 
 
-class WithSaliency:
-    """A data set whose samples also have the map of their visible image, under the role `saliency`: uint16 codes
-    (H, W) of the image's size, 65535 for 1. The map replaces one that the samples have.
-
-    A map is made when its sample is first read, and kept as small as the graph gives it.
-
-    Raises:
-        DataError: the samples have no visible image.
-    """
+class WithSaliency(WithMaps):
+    """A data set whose samples have the map of their visible image that a network makes: uint16 codes, 65535 for 1. A
+    map is made when its sample is first read, and kept as small as the network gives it."""
 
     def __init__(self, dataset: Dataset, maker: MapMaker) -> None:
-        if "visible" not in dataset.roles:
-            raise DataError(
-                f"{dataset.source} has only {' and '.join(dataset.roles)} images; saliency maps are made from visible "
-                "ones",
-                hint="use data with visible images",
-            )
-        self._dataset, self._maker = dataset, maker
+        self._maker = maker
         self._maps: dict[int, SaliencyMap] = {}
+        super().__init__(dataset, self._map)
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Those of the data set."""
-        return self._dataset.labels
-
-    @property
-    def source(self) -> str:
-        """That of the data set."""
-        return self._dataset.source
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """Those of the data set and `saliency`."""
-        return (*(role for role in self._dataset.roles if role != ROLE), ROLE)
-
-    @property
-    def targets(self) -> tuple[int, ...]:
-        """The label of each sample."""
-        return targets_and_subjects(self._dataset)[0]
-
-    @property
-    def subjects(self) -> tuple[str | None, ...]:
-        """The person in each sample, where known."""
-        return targets_and_subjects(self._dataset)[1]
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __getitem__(self, index: int) -> Sample:
-        sample = self._dataset[index]
+    def _map(self, index: int, sample: Sample) -> Image:
         image = sample.images["visible"]
         found = self._maps.get(index)
         if found is None:
             found = self._maps[index] = self._maker(image)
         frame = whole(image)
-        return replace(sample, images={**sample.images, ROLE: found.on(frame, frame)})
+        return found.on(frame, frame)
 
 
 def load_saliency_network(

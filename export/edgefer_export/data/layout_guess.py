@@ -19,7 +19,8 @@ _LOOKED_AT = 64
 
 
 def guess_layout(root: Path) -> Layout:
-    """The layout that a folder's contents speak for; `folder` where they speak for none. `nvie` is never guessed.
+    """The layout that a folder's contents speak for; `folder` where they speak for none. `nvie` and `saliency` are
+    never guessed.
 
     Raises:
         DataError: one of visible/ and infrared/ is there without the other.

@@ -49,6 +49,7 @@ _OPTIONS: dict[str, dict[str, Choice]] = {
     "cfee": {"categories": Choice(("basic", "all"))},
     "rafd": {"camera": Choice(("any", "frontal")), "gaze": Choice(("any", "frontal"))},
     "affectnet": {"part": _PART},
+    "saliency": {},
 }
 
 LAYOUTS = tuple(_OPTIONS)

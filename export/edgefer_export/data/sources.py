@@ -25,6 +25,7 @@ from edgefer_export.data.nvie import open_nvie
 from edgefer_export.data.pairs import open_pairs
 from edgefer_export.data.raf_db import open_raf_db
 from edgefer_export.data.rafd import open_rafd
+from edgefer_export.data.saliency_folder import open_saliency
 from edgefer_export.data.viri import open_viri
 
 __all__ = [
@@ -180,6 +181,7 @@ _OPEN: dict[str, _Open] = {
         root, text, labels, camera=layout["camera"], gaze=layout["gaze"]
     ),
     "affectnet": lambda root, text, labels, layout: open_affectnet(root, text, labels, part=layout["part"]),
+    "saliency": lambda root, text, labels, layout: open_saliency(root, text),
 }
 
 

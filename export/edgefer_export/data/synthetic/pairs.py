@@ -5,10 +5,14 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from edgefer.errors import UsageError
 from edgefer_export.data.dataset import Image, Sample
 from edgefer_export.data.synthetic.accessories import add_glasses, add_occlusion
 from edgefer_export.data.synthetic.expression import BASIC_LABELS, VIRI_LABELS, draw_expression
+from edgefer_export.data.synthetic.fixations import fixation_map
 from edgefer_export.data.synthetic.geometry import FaceCurves
 from edgefer_export.data.synthetic.identity import Identity, draw_identity
 from edgefer_export.data.synthetic.materials import Band, Palette
@@ -179,6 +183,12 @@ class SyntheticPairs:
         left, top = (round(float(v - half)) for v in centre)
         extent = round(2 * half)
         return (top, left, top + extent, left + extent)
+
+    def saliency(self, index: int) -> npt.NDArray[np.uint8]:
+        """A map (size, size) of where one might look at the face of an item, without drawing it; see `fixations`."""
+        _, _, subject = self._subject(self._checked(index))
+        curves = FaceCurves(subject.identity, subject.expression, subject.scene).project(self._size)
+        return fixation_map(curves, subject.scene.scale * self._size, self._size)
 
     def _checked(self, index: int) -> int:
         if not -self._count <= index < self._count:
