@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 
 from edgefer.bundle.manifest import InputSpec
-from edgefer.errors import CheckpointError
+from edgefer.errors import CheckpointError, UsageError
 from edgefer.progress import Reporter, Silent
 from edgefer.runtime.saliency_map import MapMaker, SaliencyMap, whole
 from edgefer_export.checkpoint import CheckpointReport, load_weights, read_metadata
 from edgefer_export.data.dataset import Dataset, Image, Sample
-from edgefer_export.data.with_maps import ROLE, WithMaps
+from edgefer_export.data.with_maps import ROLE, WithMaps, with_known_maps
 from edgefer_export.networks import registry
 from edgefer_export.networks.loaded import LoadedNetwork
 from edgefer_export.networks.network import Outputs, Tensors
@@ -85,3 +85,32 @@ def with_saliency(dataset: Dataset, checkpoint: Path, *, reporter: Reporter | No
 def takes_map(inputs: tuple[InputSpec, ...]) -> InputSpec | None:
     """The input that takes a saliency map, where there is one."""
     return next((spec for spec in inputs if spec.role == ROLE), None)
+
+
+def with_maps_for(
+    network: LoadedNetwork, dataset: Dataset, checkpoint: Path | None, reporter: Reporter | None = None
+) -> Dataset:
+    """The data set with the maps that a training of `network` needs: as input those of the ML-Net in `checkpoint`, as
+    target those that the data comes with. A data set that has maps keeps them where no checkpoint is given.
+
+    Raises:
+        UsageError: a checkpoint is given for a network that takes no map, or none for one that needs maps that the data
+            has not.
+        CheckpointError: as `load_saliency_network`.
+        DataError: there are no maps to learn from, or no visible images to make them of.
+    """
+    if checkpoint is not None:
+        if takes_map(network.inputs) is None:
+            raise UsageError(
+                f"{network.name} takes no saliency map, so `--saliency {checkpoint}` cannot apply.",
+                hint="Networks such as saliency-alexnet take one, with --option saliency=true.",
+            )
+        return with_saliency(dataset, checkpoint, reporter=reporter)
+    if any(spec.role == ROLE for spec in network.targets):
+        return with_known_maps(dataset)
+    if takes_map(network.inputs) is not None and ROLE not in dataset.roles:
+        raise UsageError(
+            f"{network.name} takes a saliency map of each face, and {dataset.source} has none.",
+            hint="Add --saliency CHECKPOINT of ml-net, or train without maps: --option saliency=false.",
+        )
+    return dataset

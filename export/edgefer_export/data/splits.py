@@ -21,6 +21,11 @@ class Subset:
         self._dataset, self.indices = dataset, tuple(indices)
 
     @property
+    def whole(self) -> Dataset:
+        """The data set that these are some samples of."""
+        return self._dataset
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Those of the whole set."""
         return self._dataset.labels

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from edgefer.errors import DataError
 from edgefer_export.data.dataset import Dataset, Image, Sample
-from edgefer_export.data.splits import targets_and_subjects
+from edgefer_export.data.splits import Subset, targets_and_subjects
 from edgefer_export.data.synthetic import SyntheticPairs
 
 ROLE = "saliency"
@@ -74,6 +74,8 @@ def with_known_maps(dataset: Dataset) -> Dataset:
     """
     if ROLE in dataset.roles:
         return dataset
+    if isinstance(dataset, Subset):
+        return Subset(with_known_maps(dataset.whole), dataset.indices)
     if isinstance(dataset, SyntheticPairs):
         return WithMaps(dataset, lambda index, sample: dataset.saliency(index))
     raise DataError(
