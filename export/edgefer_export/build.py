@@ -84,7 +84,9 @@ def build(spec: BuildSpec, reporter: Reporter | None = None) -> BuildResult:
             saliency = make_saliency_graph(spec, spec.saliency, resolved, reporter)
         resolved = saliency.beside(resolved)
         spec = replace(spec, exclude=tuple(each for each in spec.exclude if not each.startswith(EXCLUDE)))
-    calibration = Feeds(resolved.calibration, network.inputs) if resolved.calibration is not None else None
+    calibration = None
+    if resolved.calibration is not None:
+        calibration = Feeds(resolved.calibration, network.inputs, missing=True)
     evaluation = Feeds(resolved.evaluation, network.inputs) if resolved.evaluation is not None else None
     graphs = make_graphs(network, calibration, spec, reporter, evaluation=evaluation)
     seconds.update(graphs.timings)

@@ -47,16 +47,25 @@ class Feeds:
     order of the data set; it may be iterated any number of times, and memory does not grow with the data set.
 
     Decoding and pre-processing run `workers` threads ahead of the consumer by a few samples. Inputs of role `present`
-    get ones of shape (1, 2): every camera is there. After a whole pass `records` holds one record per sample, so that
+    get ones of shape (1, 2): every camera is there. With `missing`, the second of four samples is said to lack the
+    infrared camera and the fourth the visible one, for ranges that have to hold without them as well; the images stay
+    as they are. After a whole pass `records` holds one record per sample, so that
     digests cost no second decoding.
 
     Raises:
         InputError: an input has a role that the data set does not have, or no rule that makes it from an image.
     """
 
-    def __init__(self, dataset: Dataset, inputs: tuple[InputSpec, ...], *, workers: int = DEFAULT_WORKERS) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        inputs: tuple[InputSpec, ...],
+        *,
+        workers: int = DEFAULT_WORKERS,
+        missing: bool = False,
+    ) -> None:
         self.dataset, self.inputs = dataset, inputs
-        self._workers = workers
+        self._workers, self._missing = workers, missing
         self._records: tuple[Record, ...] | None = None
         self._preprocessors: dict[str, tuple[str, Preprocessor]] = {}
         self._constants: dict[str, tuple[int, ...]] = {}
@@ -123,6 +132,9 @@ class Feeds:
         for spec in self.inputs:
             if spec.name in self._constants:
                 tensors[spec.name] = np.ones(self._constants[spec.name], dtype=np.float32)
+                if self._missing and index % 2:
+                    # Columns are visible, infrared.
+                    tensors[spec.name][..., 1 if index % 4 == 1 else 0] = 0.0
                 continue
             role, preprocess = self._preprocessors[spec.name]
             try:
