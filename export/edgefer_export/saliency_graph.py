@@ -83,18 +83,23 @@ class SaliencyGraph:
         return golden_inputs(network, data, most=self.golden.spec.count)
 
     def evaluate(
-        self, unseen: Feeds, runners: Mapping[str, LogitsFunction | Batched], first: str, reporter: Reporter, **how: int
+        self,
+        unseen: Feeds,
+        runners: Mapping[str, LogitsFunction | Batched],
+        first: str,
+        reporter: Reporter,
+        *,
+        concurrency: int,
     ) -> Evaluation:
         """The logits of all forms of the classifier: of `first`, the network itself, and of the steps that only rewrite
         its graph with the maps of the saliency network, of the others with those of its deployed graph."""
         exact = {name: runner for name, runner in runners.items() if name == first or name in EXACT_STEPS}
         lossy = {name: runner for name, runner in runners.items() if name not in exact}
         if self.reference is self.deployed or self.evaluation is None or not lossy:
-            return evaluate(unseen, runners, reporter=reporter, **how)
-        before = evaluate(
-            Feeds(WithSaliency(self.evaluation, self.reference), unseen.inputs), exact, reporter=reporter, **how
-        )
-        after = evaluate(unseen, lossy, reporter=reporter, **how)
+            return evaluate(unseen, runners, reporter=reporter, concurrency=concurrency)
+        better = Feeds(WithSaliency(self.evaluation, self.reference), unseen.inputs)
+        before = evaluate(better, exact, reporter=reporter, concurrency=concurrency)
+        after = evaluate(unseen, lossy, reporter=reporter, concurrency=concurrency)
         logits, seconds = {**before.logits, **after.logits}, {**before.seconds, **after.seconds}
         return replace(after, logits=logits, seconds=seconds)
 

@@ -18,6 +18,7 @@ from edgefer.errors import UsageError
 from edgefer_export.networks.family import Band, ImageNetNorm, NetworkFamily, common_options, image_input
 from edgefer_export.networks.options import Option, Settings
 from edgefer_export.networks.resnet import scaled
+from edgefer_export.networks.vgg import VggTrunk
 
 MAP = "saliency"
 """The input that takes the map, and its role."""
@@ -43,69 +44,83 @@ class SaliencyWeighting(nn.Module):
         return image * ((1 - self.weight) + self.weight * known)
 
 
-class AlexNet(nn.Module):
-    """AlexNet with torchvision's names: (N, 3, H, W) to logits (N, classes). At 224 pixels it is torchvision's; at
-    another size the first fully connected layer takes the feature map as it then is.
-
-    Krizhevsky, "One weird trick for parallelizing convolutional neural networks", arXiv 1404.5997, 2014.
-    """
-
-    def __init__(self, classes: int, size: int = 224, width: float = 1.0) -> None:
-        super().__init__()
-        first, second, third, fourth = (scaled(channels, width) for channels in (64, 192, 384, 256))
-        hidden = scaled(_HIDDEN, width)
-        self.features = nn.Sequential(
-            nn.Conv2d(3, first, 11, stride=4, padding=2),
-            nn.ReLU(inplace=True),
-            nn.MaxPool2d(3, stride=2),
-            nn.Conv2d(first, second, 5, padding=2),
-            nn.ReLU(inplace=True),
-            nn.MaxPool2d(3, stride=2),
-            nn.Conv2d(second, third, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(third, fourth, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(fourth, fourth, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.MaxPool2d(3, stride=2),
-        )
-        self.classifier = nn.Sequential(
-            nn.Dropout(0.5),
-            nn.Linear(fourth * feature_side(size) ** 2, hidden),
-            nn.ReLU(inplace=True),
-            nn.Dropout(0.5),
-            nn.Linear(hidden, hidden),
-            nn.ReLU(inplace=True),
-            nn.Linear(hidden, classes),
-        )
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.classifier(self.features(image).flatten(1))
-        return logits
-
-
-class SaliencyClassifier(AlexNet):
-    """`saliency-alexnet`: a face `visible` (N, 3, H, W) and its map `saliency` (N, 1, H, W) to logits."""
+class SaliencyClassifier(nn.Module):
+    """`saliency-alexnet`: a face `visible` (N, 3, H, W) and its map `saliency` (N, 1, H, W) to logits (N, classes)."""
 
     loss = "ce_on_logits"
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings.integer("classes"), settings.integer("size"), settings.number("width"))
+        super().__init__()
+        layers = alexnet if settings.text("backbone") == "alexnet" else vgg16
+        self.features, self.classifier = layers(
+            settings.integer("classes"), settings.integer("size"), settings.number("width")
+        )
         self.weighting = SaliencyWeighting(settings.number("weight")) if settings.flag("saliency") else None
         self.norm: nn.Module = ImageNetNorm(3) if settings.text("norm") == "imagenet" else nn.Identity()
 
     def forward(self, visible: torch.Tensor, saliency: torch.Tensor | None = None) -> torch.Tensor:
         if self.weighting is not None and saliency is not None:
             visible = self.weighting(visible, saliency)
-        return super().forward(self.norm(visible))
+        logits: torch.Tensor = self.classifier(self.features(self.norm(visible)).flatten(1))
+        return logits
 
 
-def feature_side(size: int) -> int:
-    """Height and width of the last feature map for an image of `size`: 6 for 224.
+def alexnet(classes: int, size: int = 224, width: float = 1.0) -> tuple[nn.Sequential, nn.Sequential]:
+    """The `features` and `classifier` of AlexNet as torchvision has them at 224 pixels; at another size the first fully
+    connected layer takes the feature map as it then is.
+
+    Krizhevsky, "One weird trick for parallelizing convolutional neural networks", arXiv 1404.5997, 2014.
 
     Raises:
-        UsageError: nothing is left of such an image.
+        UsageError: nothing is left of an image of that size.
     """
+    first, second, third, fourth = (scaled(channels, width) for channels in (64, 192, 384, 256))
+    features = nn.Sequential(
+        nn.Conv2d(3, first, 11, stride=4, padding=2),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, stride=2),
+        nn.Conv2d(first, second, 5, padding=2),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, stride=2),
+        nn.Conv2d(second, third, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(third, fourth, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(fourth, fourth, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, stride=2),
+    )
+    hidden = scaled(_HIDDEN, width)
+    classifier = nn.Sequential(
+        nn.Dropout(0.5),
+        nn.Linear(fourth * _alexnet_side(size) ** 2, hidden),
+        nn.ReLU(inplace=True),
+        nn.Dropout(0.5),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden, classes),
+    )
+    return features, classifier
+
+
+def vgg16(classes: int, size: int = 224, width: float = 1.0) -> tuple[nn.Sequential, nn.Sequential]:
+    """The same of VGG-16, which later work of the authors' circle takes (VEGAC, 2018)."""
+    trunk = VggTrunk(3, width, depth=16)
+    hidden = scaled(_HIDDEN, width)
+    classifier = nn.Sequential(
+        nn.Linear(trunk.out_channels * (size // 32) ** 2, hidden),
+        nn.ReLU(inplace=True),
+        nn.Dropout(0.5),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(inplace=True),
+        nn.Dropout(0.5),
+        nn.Linear(hidden, classes),
+    )
+    return trunk.features, classifier
+
+
+def _alexnet_side(size: int) -> int:
+    """Height and width of the last feature map for an image of `size`: 6 for 224."""
     side = (size + 4 - 11) // 4 + 1
     for _ in range(3):
         side = (side - 3) // 2 + 1
@@ -133,6 +148,9 @@ FAMILIES = (
         graph_role="visible",
         options=(
             *common_options(*_LABELS, size=224, norm="imagenet"),
+            Option(
+                "backbone", "alexnet", "the network of ILSVRC-2012; vgg16 is stronger", choices=("alexnet", "vgg16")
+            ),
             Option("saliency", "true", "a second input (N, 1, H, W): the map that weights the pixels", kind="flag"),
             Option(
                 "weight",
