@@ -37,8 +37,11 @@ def _from_1(raw: Raw) -> Raw:
 
 
 def _from_2(raw: Raw) -> Raw:
-    """Version 3 may say where the classes lie in an output, and how a saliency map is used; neither has to be there."""
-    return raw
+    """Version 3 may say where the classes lie in an output, how a saliency map is used, and what single outputs may
+    differ; none of it has to be there."""
+    golden = raw.get("golden")
+    golden = golden if golden is None else {**golden, "tolerances": {}}
+    return {**raw, "golden": golden, "embedding": None, "saliency": None}
 
 
 # STEPS[n] turns a manifest of version n into one of version n + 1 and need not set `schema`. Whoever raises

@@ -66,7 +66,8 @@ def test_a_later_version_says_what_is_needed(provenance: Any, says: str) -> None
     assert says in caught.value.hint
 
 
-SCHEMA_1 = Path(__file__).parent / "data" / "schema_1.bundle"
+DATA = Path(__file__).parent / "data"
+SCHEMA_1, SCHEMA_2 = DATA / "schema_1.bundle", DATA / "schema_2.bundle"
 
 
 def test_a_bundle_of_version_1_means_what_it_meant(tiny_bundle: Bundle) -> None:
@@ -79,6 +80,21 @@ def test_a_bundle_of_version_1_means_what_it_meant(tiny_bundle: Bundle) -> None:
     again = Bundle.from_bytes(read.to_bytes())
     assert (again.manifest, again.digest) == (read.manifest, read.digest)
     assert upgrade(written) == json.loads(read.member("manifest.json"))
+
+
+def test_a_bundle_of_version_2_has_neither_embedding_nor_saliency(tiny_bundle: Bundle) -> None:
+    written = json.loads(bytes(layout.unpack(SCHEMA_2.read_bytes())["manifest.json"]))
+    assert written["schema"] == 2
+    assert written.keys().isdisjoint({"embedding", "saliency"})
+    read = Bundle.read(SCHEMA_2)
+    assert (read.manifest.schema, read.manifest.embedding, read.manifest.saliency) == (SCHEMA_VERSION, None, None)
+    assert read.manifest.graphs == tiny_bundle.manifest.graphs
+    assert read.manifest.golden == tiny_bundle.manifest.golden
+    assert {name: read.member(name) for name in read.members} == {
+        name: tiny_bundle.member(name) for name in tiny_bundle.members
+    }
+    again = Bundle.from_bytes(read.to_bytes())
+    assert (again.manifest, again.digest) == (read.manifest, read.digest)
 
 
 @pytest.mark.parametrize("change", [{"graphs": None}, {"graphs": [{}]}, {"graphs": [{"inputs": [{"image": 3}]}]}, {}])
