@@ -177,7 +177,7 @@ def locate_if_possible(
     except EdgeferError as error:
         if spec.embedding is not None:
             raise
-        reporter.note(f"The bundle gets no means of its classes: {error.message}. {error.hint}.")
+        reporter.note(f"The bundle gets no means of its classes: {error.message}; {error.hint}.")
         return None
     found = located.spec
     reporter.note(

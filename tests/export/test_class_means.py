@@ -126,7 +126,7 @@ def test_data_for_the_means_is_what_was_named_else_the_calibration(network: Load
     assert data_of_means(spec_with(), network, OUTPUTS, calibration, told) is calibration
     named = data_of_means(spec_with(embedding="synthetic:5:2"), network, OUTPUTS, calibration, told)
     assert named is not None
-    assert named.dataset.source == "synthetic:5:2"
+    assert named.dataset.source == "synthetic:5:2:lwir"
     assert data_of_means(spec_with(embedding="none"), network, OUTPUTS, calibration, told) is None
     assert data_of_means(spec_with(), network, OUTPUTS[:1], calibration, told) is None
     assert told.notes == []
@@ -155,6 +155,6 @@ def test_data_that_does_not_suffice_is_a_note_unless_it_was_named(network: Loade
     feeds = Feeds(open_dataset("synthetic:5:1"), network.inputs)
     told = Silent()
     assert locate_if_possible(colours, feeds, network, spec_with(), told) is None
-    assert "no means of its classes: synthetic:5:1: means of classes need 2 images" in told.notes[-1]
-    with pytest.raises(DataError, match="synthetic:5:1: means of classes need 2 images"):
+    assert "no means of its classes: synthetic:5:1:lwir: means of classes need 2 images" in told.notes[-1]
+    with pytest.raises(DataError, match="synthetic:5:1:lwir: means of classes need 2 images"):
         locate_if_possible(colours, feeds, network, spec_with(embedding="synthetic:5:1"), told)

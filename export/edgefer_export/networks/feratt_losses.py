@@ -32,7 +32,8 @@ def gaussian_structure(embedding: torch.Tensor, labels: torch.Tensor, classes: i
         classes: number of classes C.
         sigma: deviation of every Gaussian, in units of the embedding; 1.0 until May 2019, 0.5 from July.
     """
-    embedding = embedding.float()
+    # The squares of half precision overflow.
+    embedding = embedding.to(torch.promote_types(embedding.dtype, torch.float32))
     member = torch.nn.functional.one_hot(labels, classes).to(embedding.dtype)
     counts = member.sum(dim=0)
     means = member.T @ embedding / counts.clamp(min=1.0)[:, None]

@@ -331,7 +331,7 @@ def test_the_objective_has_the_terms_that_the_targets_allow(name: str) -> None:
     assert ("reconstruction" in with_clean) == (name == "feratt")
     terms = module.losses(inputs, labels, {"clean": clean, "mask": mask})
     assert set(terms) == {"cross-entropy", "gaussian-structure", "reconstruction"}
-    assert all(term.ndim == 0 and math.isfinite(term) for term in terms.values())
+    assert all(term.ndim == 0 and math.isfinite(term.item()) for term in terms.values())
     sum(terms.values()).backward()
     assert [key for key, value in module.named_parameters() if value.grad is None] == []
 
