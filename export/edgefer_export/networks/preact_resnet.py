@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from edgefer_export.networks.resnet import scaled
+from edgefer_export.networks.resnet import MapFactory, scaled
 
 _STAGES = (64, 128, 256, 512)
 _BLOCKS = 2
@@ -20,9 +20,10 @@ class PreActBlock(nn.Module):
     stride s of 1 or 2.
 
     A shortcut that changes the shape is a 1x1 convolution of what is already normalised; any other is the input itself.
+    An attention module takes the second convolution's output, before the addition.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, attention: nn.Module | None = None) -> None:
         super().__init__()
         self.bn1 = nn.BatchNorm2d(inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
@@ -32,12 +33,13 @@ class PreActBlock(nn.Module):
         self.shortcut: nn.Module | None = None
         if stride != 1 or inputs != outputs:
             self.shortcut = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
+        self.attention = attention
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         ready = self.relu(self.bn1(x))
         shortcut = x if self.shortcut is None else self.shortcut(ready)
-        y: torch.Tensor = self.conv2(self.relu(self.bn2(self.conv1(ready)))) + shortcut
-        return y
+        y: torch.Tensor = self.conv2(self.relu(self.bn2(self.conv1(ready))))
+        return (y if self.attention is None else self.attention(y)) + shortcut
 
 
 class PreActResNet18(nn.Module):
@@ -46,9 +48,10 @@ class PreActResNet18(nn.Module):
     Args:
         channels: channels of the image.
         width: multiplies the channels of every stage.
+        attention: makes the attention module of each block, if any.
     """
 
-    def __init__(self, channels: int = 3, width: float = 1.0) -> None:
+    def __init__(self, channels: int = 3, width: float = 1.0, attention: MapFactory | None = None) -> None:
         super().__init__()
         stages = [scaled(stage, width) for stage in _STAGES]
         self.out_channels = stages[-1]
@@ -57,7 +60,8 @@ class PreActResNet18(nn.Module):
         for number, outputs in enumerate(stages, start=1):
             blocks = []
             for place in range(_BLOCKS):
-                blocks.append(PreActBlock(inputs, outputs, 2 if place == 0 and number > 1 else 1))
+                gate = None if attention is None else attention(outputs)
+                blocks.append(PreActBlock(inputs, outputs, 2 if place == 0 and number > 1 else 1, gate))
                 inputs = outputs
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
 
