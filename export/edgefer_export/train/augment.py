@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch.nn import functional as F
 
+from edgefer.bundle.manifest import InputSpec
+from edgefer.errors import UsageError
 from edgefer_export.train.cache import Tensors
+from edgefer_export.train.moves import Moves
+from edgefer_export.train.spec import TrainSpec
+
+Augment = Callable[[Tensors], Tensors]
+"""Changes a batch and leaves its labels alone; what it adds under names that are no inputs are targets."""
 
 
 class Augmentation:
@@ -68,3 +77,61 @@ class Augmentation:
         for column, name in enumerate(self._cameras):
             changed[name] = tensors[name] * present[:, column, None, None, None]
         return changed
+
+
+def augmentation(spec: TrainSpec, inputs: tuple[InputSpec, ...], generator: torch.Generator) -> Augment:
+    """What a training does to each batch of `inputs`, with chance from `generator`.
+
+    Raises:
+        UsageError: compositing was asked for, and the network takes something else than one face in colour.
+        DataError: there are no backgrounds.
+    """
+    names = {each.role: each.name for each in inputs}
+    cameras = (names["visible"], names["infrared"]) if {"visible", "infrared"} <= names.keys() else ()
+    steps: list[Augment] = []
+    if spec.composite != "none":
+        steps.append(_compositor(spec, inputs, generator))
+    if spec.rotation or spec.padding or spec.erasing:
+        steps.append(
+            Moves(
+                rotation=spec.rotation,
+                padding=spec.padding,
+                moved=spec.moved,
+                erasing=spec.erasing,
+                # A map of where people look is no picture.
+                erased=tuple(names[role] for role in ("visible", "infrared") if role in names),
+                generator=generator,
+            )
+        )
+    # Last, so that nothing is painted on the black picture of a camera that is missing.
+    steps.append(
+        Augmentation(
+            flip=spec.flip,
+            crop=spec.crop,
+            missing=spec.modality_dropout,
+            cameras=cameras,
+            mask=names.get("present"),
+            generator=generator,
+        )
+    )
+
+    def augment(tensors: Tensors) -> Tensors:
+        for step in steps:
+            tensors = step(tensors)
+        return tensors
+
+    return augment
+
+
+def _compositor(spec: TrainSpec, inputs: tuple[InputSpec, ...], generator: torch.Generator) -> Augment:
+    from edgefer_export.train.composite import Compositor, FolderBackgrounds, textures
+
+    faces = [each for each in inputs if each.image is not None]
+    if len(faces) != 1 or faces[0].role != "visible" or faces[0].shape[1] != 3:
+        raise UsageError(
+            f"composite is for networks of one visible image in colour, and {spec.network} takes "
+            f"{', '.join(each.name for each in faces)}",
+            hint="leave composite out",
+        )
+    backgrounds = textures if spec.backgrounds is None else FolderBackgrounds(spec.backgrounds)
+    return Compositor(faces[0].name, ranges=spec.composite, backgrounds=backgrounds, generator=generator).augment

@@ -13,7 +13,7 @@ from edgefer.bundle.manifest import InputSpec
 from edgefer.errors import InputError
 from edgefer.progress import Reporter
 from edgefer.runtime.preprocess import Preprocessor
-from edgefer_export.data.dataset import Dataset, Image
+from edgefer_export.data.dataset import Dataset, Image, combined_digest, pixel_digest
 
 Tensors = dict[str, torch.Tensor]
 
@@ -31,28 +31,42 @@ class SampleCache:
         dataset: what to read; every item is read once here.
         inputs: the network's.
         reporter: gets a task while reading.
+        name: what that task is called.
+        digest: compute `digest`, SHA-256 (hex) over names, labels and pixels of all samples; else it is empty.
 
     Raises:
         InputError: an input has a role that the data set does not have, or cannot be made from an image.
         DataError: an image cannot be read.
     """
 
-    def __init__(self, dataset: Dataset, inputs: tuple[InputSpec, ...], reporter: Reporter, name: str) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        inputs: tuple[InputSpec, ...],
+        reporter: Reporter,
+        name: str,
+        *,
+        digest: bool = False,
+    ) -> None:
         self._dataset = dataset
         self._specs = {spec.name: spec for spec in inputs}
         self._preprocessors = {spec.name: _preprocessor(spec, dataset) for spec in inputs if spec.role != "present"}
         self._kept: list[dict[str, Image]] = []
         labels = []
+        told = []
         room = MEMORY_LIMIT
         with reporter.task(name, len(dataset)) as advance:
             for index in range(len(dataset)):
                 sample = dataset[index]
                 labels.append(sample.label)
+                if digest:
+                    told.append(f"{sample.name} {sample.label} {pixel_digest(sample)}")
                 if room > 0:
                     images = self._resized(sample.images)
                     room -= sum(image.nbytes for image in images.values())
                     self._kept.append(images)
                 advance(1)
+        self.digest = combined_digest(told) if digest else ""
         self.labels = torch.tensor(labels, dtype=torch.long)
 
     def __len__(self) -> int:

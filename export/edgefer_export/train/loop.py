@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
 
@@ -11,92 +11,140 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from edgefer.errors import TrainingError
-from edgefer_export.networks.forward import forward
-from edgefer_export.train.augment import Augmentation
+from edgefer_export.networks.forward import LOGITS, forward
+from edgefer_export.train.augment import Augment
 from edgefer_export.train.cache import SampleCache, Tensors
-from edgefer_export.train.schedule import rate
+from edgefer_export.train.objective import Objective
+from edgefer_export.train.optimisers import make_optimiser, set_rate
+from edgefer_export.train.rates import Moment, make_rates
 from edgefer_export.train.spec import Arithmetic, TrainSpec
+from edgefer_export.train.stages import stage_of
 
 _EVALUATION_BATCH = 256
 
 
 class Trainer:
-    """A network, its optimiser and its loss.
+    """A network, its optimiser, its schedule and its objective.
 
     Args:
         module: trained in place, in channels-last memory.
         spec: learning rate, weight decay and the rest.
-        loss: `ce_on_logits`, or `ce_on_softmax`: cross-entropy that takes the probabilities for logits, as Naseem et
-            al. 2025 ran it; it cannot fall below log(1 + (C-1)/e).
+        loss: `ce_on_logits` or `ce_on_softmax`, see `Objective`.
         arithmetic: of the forward and backward pass.
+        inputs: names of the network's inputs; see `Objective`.
     """
 
-    def __init__(self, module: nn.Module, spec: TrainSpec, loss: str, arithmetic: Literal["fp32", "bf16"]) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        spec: TrainSpec,
+        loss: str,
+        arithmetic: Literal["fp32", "bf16"],
+        inputs: tuple[str, ...] = (),
+    ) -> None:
         self.module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._on_softmax = loss == "ce_on_softmax"
-        self._smoothing = spec.label_smoothing
-        self._half = arithmetic == "bf16"
         self._highest = spec.learning_rate
+        self.objective = Objective(
+            module,
+            inputs,
+            on_softmax=loss == "ce_on_softmax",
+            smoothing=spec.label_smoothing,
+            half=arithmetic == "bf16",
+        )
         if spec.dropout is not None:
             for layer in module.modules():
                 if isinstance(layer, nn.Dropout):
                     layer.p = spec.dropout
-        parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": spec.weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        self._optimiser = torch.optim.AdamW(groups, lr=spec.learning_rate, fused=True)
+        self.rates = make_rates(spec.schedule)
+        self._stage = stage_of(module, spec.stage, spec.network)
+        self._stage.apply()
+        self.optimiser = make_optimiser(
+            spec.optimiser,
+            self._stage,
+            learning_rate=spec.learning_rate,
+            weight_decay=spec.weight_decay,
+            head_rate=spec.head_rate,
+        )
 
-    def step(self, tensors: Tensors, labels: torch.Tensor, progress: float) -> float:
-        """One update at this progress (0 to 1) of the training; the loss before it.
+    def train(self) -> None:
+        """Training mode for what is trained, evaluation mode for what is frozen."""
+        self._stage.train()
+
+    def rate(self, moment: Moment) -> float:
+        """The learning rate at this moment."""
+        return self._highest * self.rates.share(moment)
+
+    def step(self, tensors: Tensors, labels: torch.Tensor, moment: Moment) -> dict[str, float]:
+        """One update; the terms of the loss before it.
 
         Raises:
-            TrainingError: the loss is not finite; the weights are those before the step.
+            TrainingError: a term is not finite; the weights are those before the step.
         """
-        learning_rate = self._highest * rate(progress)
-        for group in self._optimiser.param_groups:
-            group["lr"] = learning_rate
-        self._optimiser.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._half):
-            logits = forward(self.module, tensors)["logits"].float()
-        if self._on_softmax:
-            logits = torch.softmax(logits, dim=1)
-        loss = F.cross_entropy(logits, labels, label_smoothing=self._smoothing)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingError(f"the loss became {value} at a learning rate of {learning_rate:.2g}")
+        rate = self.rate(moment)
+        set_rate(self.optimiser, rate)
+        self.optimiser.zero_grad(set_to_none=True)
+        terms = self.objective.terms(tensors, labels)
+        loss = torch.stack([term.float() for term in terms.values()]).sum() if len(terms) > 1 else _only(terms)
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        for name, value in values.items():
+            if not math.isfinite(value):
+                what = "the loss" if len(values) == 1 else f"the loss '{name}'"
+                raise TrainingError(f"{what} became {value} at a learning rate of {rate:.2g}")
         loss.backward()  # type: ignore[no-untyped-call]
-        self._optimiser.step()
-        return value
+        self.optimiser.step()
+        return values
 
     def logits(self, cache: SampleCache) -> torch.Tensor:
         """Logits (N, C) float32 of every sample, in order, in evaluation mode and FP32; the mode is put back."""
-        indices = np.arange(len(cache))
-        batches = [indices[at : at + _EVALUATION_BATCH] for at in range(0, len(indices), _EVALUATION_BATCH)]
+        batches = _in_order(cache)
         with evaluation(self.module), torch.inference_mode():
-            return torch.cat([forward(self.module, tensors)["logits"].float() for tensors, _ in cache.batches(batches)])
+            return torch.cat(
+                [
+                    forward(self.module, self.objective.inputs(tensors))[LOGITS].float()
+                    for tensors, _ in cache.batches(batches)
+                ]
+            )
 
     def correct(self, cache: SampleCache) -> int:
-        """How many samples the network gets right."""
-        return int((self.logits(cache).argmax(1) == cache.labels).sum())
+        """How many samples the network gets right.
+
+        Raises:
+            TrainingError: logits are not finite.
+        """
+        logits = self.logits(cache)
+        if not torch.isfinite(logits).all():
+            raise TrainingError("the network answers the validation with logits that are not finite")
+        return int((logits.argmax(1) == cache.labels).sum())
+
+    def loss(self, cache: SampleCache) -> float:
+        """The objective over every sample in evaluation mode: the mean over batches, weighted by their size.
+
+        Raises:
+            TrainingError: it is not finite.
+        """
+        total = 0.0
+        with evaluation(self.module), torch.inference_mode():
+            for tensors, labels in cache.batches(_in_order(cache)):
+                total += len(labels) * float(sum(self.objective.terms(tensors, labels).values()))
+        if not math.isfinite(total):
+            raise TrainingError(f"the loss on the validation became {total}")
+        return total / len(cache)
 
 
 def epoch(
     trainer: Trainer,
     cache: SampleCache,
-    augment: Augmentation,
+    augment: Augment,
     order: list[npt.NDArray[np.int64]],
-    progress: Callable[[], float],
-) -> Iterator[float]:
-    """Train on the batches in `order`, yielding the loss after each; ends early once progress is 1."""
-    trainer.module.train()
+    moment: Callable[[], Moment],
+) -> Iterator[dict[str, float]]:
+    """Train on the batches in `order`, yielding the terms of the loss of each; ends early once progress is 1."""
+    trainer.train()
     for tensors, labels in cache.batches(order):
-        at = progress()
-        if at >= 1.0:
+        at = moment()
+        if at.progress >= 1.0:
             return
         yield trainer.step(augment(tensors), labels, at)
 
@@ -121,3 +169,12 @@ def chosen_arithmetic(wish: Arithmetic) -> Literal["fp32", "bf16"]:
         return wish
     has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", None)
     return "bf16" if has_tiles is not None and has_tiles() else "fp32"
+
+
+def _in_order(cache: SampleCache) -> list[npt.NDArray[np.int64]]:
+    indices = np.arange(len(cache))
+    return [indices[at : at + _EVALUATION_BATCH] for at in range(0, len(indices), _EVALUATION_BATCH)]
+
+
+def _only(terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    return next(iter(terms.values()))

@@ -3,165 +3,59 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 
 from edgefer.errors import TrainingError
 from edgefer.progress import Reporter, Silent
-from edgefer_export.checkpoint import metadata_of, save_checkpoint
-from edgefer_export.train.augment import Augmentation
 from edgefer_export.train.cache import SampleCache
-from edgefer_export.train.loop import Trainer, chosen_arithmetic, epoch
-from edgefer_export.train.result import EpochFigure, TrainResult
-from edgefer_export.train.schedule import Schedule
+from edgefer_export.train.epochs import Caches, Epochs
+from edgefer_export.train.log import open_logs
+from edgefer_export.train.result import TrainResult
 from edgefer_export.train.setup import Material, prepare
-from edgefer_export.train.spec import DEFAULT_EPOCHS, TrainSpec
-
-# Held back from a time limit for the last validation and for writing the checkpoint.
-_CLOSING_SECONDS = 2.0
-
-
-@dataclass
-class _Course:
-    """What a training has done so far."""
-
-    history: list[EpochFigure] = field(default_factory=list)
-    best: EpochFigure | None = None
-    steps: int = 0
+from edgefer_export.train.spec import TrainSpec
 
 
 def train(spec: TrainSpec, reporter: Reporter | None = None) -> TrainResult:
     """Train, and write the weights of the best epoch by validation to `spec.output`.
 
     The checkpoint is written whenever an epoch is at least as good as those before, so that an interrupt (Ctrl-C) or a
-    failure leaves the best one so far.
+    failure leaves the best one so far. With `spec.resume` a state lies beside it, from which the same call goes on
+    after an interrupt and gives the weights that it would have given without one.
 
     Raises:
-        UsageError, DataError, InputError, CheckpointError: the specification, the data or the weights to start from
-            are not usable; nothing was written.
-        TrainingError: the loss became infinite or not a number. What was written before stays.
-        OSError: the checkpoint cannot be written.
+        UsageError, DataError, InputError, CheckpointError, EnvironmentMismatch: the specification, the data, the
+            weights to start from or the state to go on from are not usable; nothing was written.
+        TrainingError: the loss became infinite or not a number, or the checkpoint could not be written. What was
+            written before stays.
     """
     started = time.monotonic()
     reporter = reporter or Silent()
+    logs = open_logs(spec.log, spec.tensorboard)
     # The caller's random numbers are its own.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         material = prepare(spec, reporter)
-        caches = (
-            SampleCache(material.train, material.network.inputs, reporter, "reading"),
-            SampleCache(material.validation, material.network.inputs, reporter, "reading for validation"),
-        )
-        return _train(spec, material, caches, reporter, started)
+        epochs = Epochs(spec, material, _read(material, spec, reporter), reporter, started)
+        try:
+            epochs.run(logs)
+        except (KeyboardInterrupt, TrainingError) as stop:
+            kept = epochs.kept()
+            if isinstance(stop, TrainingError):
+                raise TrainingError(
+                    f"{stop.message} (step {epochs.course.steps + 1} of {epochs.planned})",
+                    hint=f"{stop.hint or 'lower the learning rate, or look for damaged images.'} {kept}",
+                ) from stop
+            reporter.note(f"Interrupted. {kept}")
+            raise
+        return epochs.result()
 
 
-def _train(
-    spec: TrainSpec, material: Material, caches: tuple[SampleCache, SampleCache], reporter: Reporter, started: float
-) -> TrainResult:
+def _read(material: Material, spec: TrainSpec, reporter: Reporter) -> Caches:
     network = material.network
-    arithmetic = chosen_arithmetic(spec.arithmetic)
-    trainer = Trainer(network.module, spec, network.options.get("loss", "ce_on_logits"), arithmetic)
-    batches = max(1, len(caches[0]) // spec.batch)
-    planned = min(
-        spec.steps if spec.steps is not None else batches * (spec.epochs or DEFAULT_EPOCHS),
-        batches * spec.epochs if spec.epochs is not None else 1 << 62,
+    targets = tuple(each for each in network.targets if each.role in material.train.roles)
+    inputs = (*network.inputs, *targets)
+    return Caches(
+        SampleCache(material.train, inputs, reporter, "reading", digest=spec.resume),
+        SampleCache(material.validation, inputs, reporter, "reading for validation", digest=spec.resume),
     )
-    deadline = None if spec.minutes is None else started + 60.0 * spec.minutes - _CLOSING_SECONDS
-    schedule = Schedule(planned, deadline)
-    course = _Course()
-    try:
-        with reporter.task("training", planned) as advance:
-            _epochs(spec, material, caches, trainer, (schedule, planned, batches), course, advance)
-    except (KeyboardInterrupt, TrainingError) as stop:
-        kept = _kept(spec, course)
-        if isinstance(stop, TrainingError):
-            raise TrainingError(
-                f"{stop.message} (step {course.steps + 1} of {planned})",
-                hint=f"lower the learning rate, or look for damaged images. {kept}",
-            ) from stop
-        reporter.note(f"Interrupted. {kept}")
-        raise
-    best = course.best
-    if best is None:
-        raise TrainingError(
-            f"the time limit of {spec.minutes:g} minutes was over before the first step",
-            hint="allow more minutes, or give less data",
-        )
-    return TrainResult(
-        path=spec.output,
-        network=network.name,
-        labels=network.labels,
-        correct=best.correct,
-        count=best.count,
-        samples=len(caches[0]),
-        best_epoch=best.epoch,
-        steps=course.steps,
-        stopped="finished" if course.steps >= planned else "time limit",
-        arithmetic=arithmetic,
-        seconds=time.monotonic() - started,
-        history=tuple(course.history),
-    )
-
-
-def _epochs(
-    spec: TrainSpec,
-    material: Material,
-    caches: tuple[SampleCache, SampleCache],
-    trainer: Trainer,
-    plan: tuple[Schedule, int, int],
-    course: _Course,
-    advance: Callable[[int], None],
-) -> None:
-    schedule, planned, batches = plan
-    augment = _augmentation(spec, material)
-    rng = np.random.default_rng(spec.seed)
-    number = 0
-    while course.steps < planned and schedule.progress(course.steps) < 1.0:
-        number += 1
-        began = time.monotonic()
-        permutation = rng.permutation(len(caches[0]))
-        order = np.array_split(permutation[: batches * spec.batch], batches)[: planned - course.steps]
-        losses = []
-        for loss in epoch(trainer, caches[0], augment, order, lambda: schedule.progress(course.steps)):
-            losses.append(loss)
-            course.steps += 1
-            advance(1)
-        if not losses:
-            return
-        correct = trainer.correct(caches[1])
-        figure = EpochFigure(
-            epoch=number,
-            steps=len(losses),
-            loss=float(np.mean(losses)),
-            correct=correct,
-            count=len(caches[1]),
-            seconds=time.monotonic() - began,
-        )
-        course.history.append(figure)
-        if course.best is None or correct >= course.best.correct:
-            notes = {"epoch": number, "correct": correct, "count": figure.count, "seed": spec.seed}
-            save_checkpoint(spec.output, material.network.module, metadata_of(material.network, notes))
-            course.best = figure
-
-
-def _augmentation(spec: TrainSpec, material: Material) -> Augmentation:
-    names = {each.role: each.name for each in material.network.inputs}
-    cameras = (names["visible"], names["infrared"]) if {"visible", "infrared"} <= names.keys() else ()
-    return Augmentation(
-        flip=spec.flip,
-        crop=spec.crop,
-        missing=spec.modality_dropout,
-        cameras=cameras,
-        mask=names.get("present"),
-        generator=torch.Generator().manual_seed(spec.seed),
-    )
-
-
-def _kept(spec: TrainSpec, course: _Course) -> str:
-    if course.best is None:
-        return "Nothing was written: no epoch was finished."
-    best = course.best
-    return f"{spec.output} keeps epoch {best.epoch}, with {best.correct} of {best.count} validation samples right."

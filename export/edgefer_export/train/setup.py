@@ -10,13 +10,17 @@ import torch
 
 from edgefer.errors import CheckpointError, DataError, UsageError
 from edgefer.progress import Reporter
-from edgefer_export.checkpoint import load_weights, read_metadata
+from edgefer_export.checkpoint import load_trunk, load_weights, read_metadata
 from edgefer_export.data import open_dataset
 from edgefer_export.data.dataset import Dataset
 from edgefer_export.data.splits import Subset, holdout, targets_and_subjects
 from edgefer_export.networks import registry
 from edgefer_export.networks.family import Band
 from edgefer_export.networks.registry import LoadedNetwork
+from edgefer_export.networks.resnet import ResNetTrunk
+from edgefer_export.saliency_maps import with_maps_for
+from edgefer_export.train.backbones import load_backbones
+from edgefer_export.train.offline import OfflineCopies
 from edgefer_export.train.spec import TrainSpec
 
 # Parts of a tower in a network of one camera, and where a fusion keeps them.
@@ -40,22 +44,37 @@ def prepare(spec: TrainSpec, reporter: Reporter) -> Material:
         DataError: data cannot be read, has other labels than asked for, or lacks images of a class.
         CheckpointError: the weights to start from do not fit.
     """
-    labels = spec.labels
-    if labels is None and spec.options.get("labels", "auto") != "auto":
-        labels = registry.create(spec.network, spec.options).labels
-    data = _open(spec.data, spec.layout, labels, reporter)
+    data = open_data(spec, reporter)
     network = registry.create(spec.network, spec.options, labels=data.labels, band=spec.band or _band(data))
+    data = with_maps_for(network, data, spec.saliency, reporter)
     if spec.validation is None:
         split = holdout(data, share=spec.validation_share, seed=spec.seed, reporter=reporter)
         train: Dataset = Subset(data, split.train)
         validation: Dataset = Subset(data, split.test)
     else:
-        train, validation = data, _open(spec.validation, spec.layout, data.labels, reporter)
-    _require_every_class(train)
+        other = _open(spec.validation, spec.layout, data.labels, reporter)
+        train, validation = data, with_maps_for(network, other, spec.saliency, reporter)
+    if network.logits is not None:
+        _require_every_class(train)
     if len(train) < 2:
         raise DataError(f"{train.source} leaves {len(train)} samples to train on; 2 or more are needed")
-    _start(network, spec)
+    _start(network, spec, reporter)
+    if spec.offline != "none":
+        train = OfflineCopies(train, spec.seed, apart=spec.apart)
     return Material(network, train, validation)
+
+
+def open_data(spec: TrainSpec, reporter: Reporter) -> Dataset:
+    """The data of a training, with the labels that it says or that the options of its network name.
+
+    Raises:
+        UsageError: unknown network or option.
+        DataError: the data cannot be read, or has other labels.
+    """
+    labels = spec.labels
+    if labels is None and spec.options.get("labels", "auto") != "auto":
+        labels = registry.create(spec.network, spec.options).labels
+    return _open(spec.data, spec.layout, labels, reporter)
 
 
 def _open(data: str | Dataset, layout: str | None, labels: tuple[str, ...] | None, reporter: Reporter) -> Dataset:
@@ -84,9 +103,15 @@ def _require_every_class(data: Dataset) -> None:
         )
 
 
-def _start(network: LoadedNetwork, spec: TrainSpec) -> None:
+def _start(network: LoadedNetwork, spec: TrainSpec, reporter: Reporter) -> None:
     if spec.weights is not None:
-        load_weights(network.module, spec.weights)
+        _check_origin(network, spec.weights, reporter)
+        for note in load_weights(network.module, spec.weights).notes:
+            reporter.note(note)
+    if spec.trunk is not None:
+        _load_trunks(network, spec.trunk)
+    if spec.backbones is not None:
+        load_backbones(network, spec.backbones)
     if spec.towers is not None:
         if network.name != "viri-fusion":
             raise UsageError(
@@ -94,6 +119,38 @@ def _start(network: LoadedNetwork, spec: TrainSpec) -> None:
             )
         for role, path in zip(("visible", "infrared"), spec.towers, strict=True):
             _load_tower(network, role, path)
+
+
+def _check_origin(network: LoadedNetwork, path: Path, reporter: Reporter) -> None:
+    """Refuse the weights of another network or for another number of classes by name, and not by their shapes."""
+    metadata = read_metadata(path)
+    if metadata is None:
+        return
+    if metadata.network != network.name:
+        raise CheckpointError(
+            f"{path} is a checkpoint of {metadata.network}, expected one of {network.name}",
+            hint=f"train {metadata.network}, or give weights of {network.name}",
+        )
+    if len(metadata.labels) != len(network.labels):
+        raise CheckpointError(
+            f"{path} has {len(metadata.labels)} classes ({', '.join(metadata.labels)}), expected {len(network.labels)} "
+            f"({', '.join(network.labels)})",
+            hint="give weights for the classes of the data, or data with the classes of the weights",
+        )
+    if metadata.labels != network.labels:
+        reporter.note(
+            f"{path} was trained for {', '.join(metadata.labels)}; its last layer begins with weights for other "
+            f"classes than {', '.join(network.labels)}."
+        )
+
+
+def _load_trunks(network: LoadedNetwork, path: Path) -> None:
+    """Give every ResNet trunk of the network the weights of one classifier with torchvision's names."""
+    trunks = [module for module in network.module.modules() if isinstance(module, ResNetTrunk)]
+    if not trunks:
+        raise UsageError(f"{network.name} has no ResNet trunk to start from {path}", hint="give weights instead")
+    for trunk in trunks:
+        load_trunk(trunk, path)
 
 
 def _load_tower(network: LoadedNetwork, role: str, path: Path) -> None:

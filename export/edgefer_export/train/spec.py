@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from edgefer.errors import UsageError
 from edgefer_export.data.dataset import Dataset
+from edgefer_export.train.spec_checks import check
 
 DEFAULT_EPOCHS = 20
 
 Arithmetic = Literal["auto", "fp32", "bf16"]
+Offline = Literal["none", "naseem2025"]
+Composite = Literal["none", "2018", "2019-03", "2019-04"]
+Sampler = Literal["shuffled", "class-cyclic"]
 
 
 @dataclass(frozen=True)
@@ -38,19 +40,45 @@ class TrainSpec:
         minutes: wall-clock limit for everything, reading the data included. The learning rate then falls in time for
             the end, so that a slow machine gives a shorter training and not a broken one.
         batch: samples a step.
-        learning_rate: the highest one; it rises over the first fifth and falls to nearly 0 along a cosine.
-        weight_decay: AdamW's, on weights of two or more dimensions.
+        learning_rate: the highest one.
+        optimiser: `adamw`, `adam`, `sgd:MOMENTUM`, ..., see `optimisers`.
+        schedule: of the learning rate, see `rates`; by default it rises over the first fifth and falls to nearly 0
+            along a cosine.
+        head_rate: factor on the learning rate of the last fully connected layer, for classes that are new.
+        weight_decay: of AdamW on weights of two or more dimensions, of the others on every parameter.
         label_smoothing: 0 to below 1.
         dropout: probability of every dropout layer; None keeps the network's. A reduced network learns little under
             the dropout of a full one.
         flip: mirror half of the samples, both modalities alike.
         crop: shift by up to this share of the side, both modalities alike.
+        rotation: turn by up to this many degrees, both modalities alike.
+        padding: pad by this many pixels of black on every side and cut the size out again at random, likewise.
+        moved: probability of `rotation` and `padding` together.
+        erasing: with probability 1/2, paint over a rectangle of 2 % to this share of each sample.
+        offline: copies of every training image that are made once, before the first epoch, see `offline`.
+        composite: every face of every batch is put on a background, at a pose and in a light of chance: FERAtt's public
+            code of that date, see `composite`.
+        backgrounds: a folder of pictures for `composite`; None: textures made by chance.
+        apart: the two cameras' images are changed `offline` independently of each other, so that they no longer fit
+            pixel by pixel.
         modality_dropout: probability of each of two cameras to be missing, never both: its picture is black, and
             `present` says so where the network has that input. Below 0.5.
+        saliency: a checkpoint of `ml-net`, which makes the maps that a network such as `saliency-alexnet` takes.
         weights: a checkpoint of the same network to start from.
         towers: checkpoints of `viri-visible` and `viri-infrared` to start a `viri-fusion` from.
+        backbones: checkpoints of `backbone` to start a network of two trunks from.
+        trunk: a classifier with torchvision's names whose layers every ResNet trunk starts from.
+        stage: what of the network is trained, see `stages`; None takes the network's first.
         seed: of weights, order, augmentation and the split; not negative.
         arithmetic: bf16 in the forward and backward pass, where the processor has matrix units for it (`auto`).
+        sampler: the order of an epoch: each sample once, or `class-cyclic`, where place k takes a sample of class
+            k mod C, so that every batch has all classes.
+        epoch_samples: samples an epoch, where not each once.
+        patience: stop after this many epochs in a row without a better one; None: never.
+        resume: keep a state beside the output after every epoch, and go on from it where it is there.
+        log: a CSV file with a row an epoch.
+        tensorboard: a folder for TensorBoard.
+        recipe: the name of what the settings were taken from, noted in the checkpoint.
     """
 
     network: str
@@ -67,45 +95,39 @@ class TrainSpec:
     minutes: float | None = None
     batch: int = 64
     learning_rate: float = 4e-3
+    optimiser: str = "adamw"
+    schedule: str = "one-cycle"
+    head_rate: float = 1.0
     weight_decay: float = 0.05
     label_smoothing: float = 0.05
     dropout: float | None = None
     flip: bool = True
     crop: float = 0.06
+    rotation: float = 0.0
+    padding: int = 0
+    moved: float = 1.0
+    erasing: float = 0.0
+    offline: Offline = "none"
+    apart: bool = False
+    composite: Composite = "none"
+    backgrounds: Path | None = None
     modality_dropout: float = 0.0
+    saliency: Path | None = None
     weights: Path | None = None
     towers: tuple[Path, Path] | None = None
+    backbones: tuple[Path, Path] | None = None
+    trunk: Path | None = None
+    stage: str | None = None
     seed: int = 0
     arithmetic: Arithmetic = "auto"
+    sampler: Sampler = "shuffled"
+    epoch_samples: int | None = None
+    patience: int | None = None
+    resume: bool = False
+    log: Path | None = None
+    tensorboard: Path | None = None
+    recipe: str | None = None
 
     def __post_init__(self) -> None:
         """Raises UsageError for a value outside what is stated above."""
-        for name in ("epochs", "steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name} is {value}; at least 1 is needed")
-        if self.minutes is not None and not (math.isfinite(self.minutes) and self.minutes > 0):
-            raise UsageError(f"minutes is {self.minutes:g}; a positive number is needed")
-        if self.batch < 2:
-            raise UsageError(f"batch is {self.batch}; batch normalisation needs 2 samples or more")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise UsageError(f"learning_rate is {self.learning_rate:g}; a positive number is needed")
-        if not self.weight_decay >= 0:
-            raise UsageError(f"weight_decay is {self.weight_decay:g}; 0 or more is needed")
-        shares = {
-            "label_smoothing": self.label_smoothing,
-            "dropout": self.dropout,
-            "crop": self.crop,
-            "modality_dropout": self.modality_dropout,
-        }
-        for name, share in shares.items():
-            if share is not None and not 0 <= share < 1:
-                raise UsageError(f"{name} is {share:g}; 0 to below 1 is possible")
-        if self.modality_dropout >= 0.5:
-            raise UsageError(f"modality_dropout is {self.modality_dropout:g}; of two cameras one must stay: below 0.5")
-        if not 0 < self.validation_share < 1:
-            raise UsageError(f"validation_share is {self.validation_share:g}; it lies between 0 and 1")
-        if self.seed < 0:
-            raise UsageError(f"seed is {self.seed}; 0 or more is needed")
-        if self.weights is not None and self.towers is not None:
-            raise UsageError("a training starts from weights or from towers, not from both")
+        check(self)

@@ -1,0 +1,53 @@
+"""Settings of ours that work without thought: what a training does when nothing is said, under a name.
+
+Nothing here is published. The first is for networks with batch norm throughout; the others are deep without it, or are
+fine-tuned, and take a smaller rate.
+"""
+
+from __future__ import annotations
+
+from edgefer_export.train.recipes.recipe import Recipe
+
+_EVERYTHING = ("everything",)
+_SOURCE = "this project"
+
+SMALL_RATE = (
+    *("feratt", "feratt-paper", "ml-net", "saliency-alexnet", "backbone"),
+    *("fusion-attention", "late-fusion", "early-fusion", "joint-fusion"),
+)
+
+DEFAULT = Recipe(
+    name="sane",
+    summary="the default: AdamW, one cycle of the rate, mirrored and shifted images",
+    source=_SOURCE,
+    ours=_EVERYTHING,
+    optimiser="adamw",
+    learning_rate=4e-3,
+    weight_decay=0.05,
+    label_smoothing=0.05,
+    schedule="one-cycle",
+    epochs=20,
+    batch=64,
+    flip=True,
+    crop=0.06,
+)
+
+RECIPES = (
+    Recipe(
+        name="sane",
+        summary="AdamW at a rate for networks without batch norm throughout, one cycle, mirrored and shifted images",
+        source=_SOURCE,
+        networks=SMALL_RATE,
+        ours=_EVERYTHING,
+        optimiser="adamw",
+        learning_rate=5e-4,
+        weight_decay=0.05,
+        label_smoothing=0.05,
+        schedule="one-cycle",
+        epochs=20,
+        batch=32,
+        flip=True,
+        crop=0.06,
+    ),
+    DEFAULT,
+)
