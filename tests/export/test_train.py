@@ -128,7 +128,7 @@ def test_time_limit_too_short_for_a_step(tmp_path: Path) -> None:
 def test_interrupt_keeps_the_last_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original, calls = Trainer.step, []
 
-    def step(self: Trainer, *arguments: object) -> float:
+    def step(self: Trainer, *arguments: object) -> dict[str, float]:
         calls.append(1)
         if len(calls) > 6:
             raise KeyboardInterrupt
@@ -145,16 +145,16 @@ def test_interrupt_keeps_the_last_good_checkpoint(tmp_path: Path, monkeypatch: p
 
 
 def test_diverging_loss_keeps_the_last_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgefer_export.train import loop
+    from edgefer_export.train import objective
 
-    original, calls = loop.F.cross_entropy, []
+    original, calls = objective.F.cross_entropy, []
 
     def cross_entropy(*arguments: object, **options: object) -> torch.Tensor:
         calls.append(1)
         loss = original(*arguments, **options)  # type: ignore[arg-type]
         return loss * float("nan") if len(calls) == 6 else loss
 
-    monkeypatch.setattr(loop.F, "cross_entropy", cross_entropy)
+    monkeypatch.setattr(objective.F, "cross_entropy", cross_entropy)
     with pytest.raises(TrainingError, match=r"became nan .* \(step 6 of 16\)") as caught:
         train(spec(tmp_path / "a.pt"))
     assert "keeps epoch 1" in caught.value.hint
