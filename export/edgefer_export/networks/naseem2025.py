@@ -22,6 +22,7 @@ from edgefer_export.networks.family import (
     present_input,
 )
 from edgefer_export.networks.options import Option, Settings
+from edgefer_export.networks.placeholders import PLACEHOLDER, PRESENT, FeaturePlaceholder, learns
 from edgefer_export.networks.pooling import MeanFusion, MeanPool
 from edgefer_export.networks.resnet import ResNetTrunk, scaled
 
@@ -86,12 +87,14 @@ class FusionNetwork(nn.Module):
         *,
         norms: tuple[nn.Module, nn.Module],
         loss: str,
+        placeholder: FeaturePlaceholder | None = None,
     ) -> None:
         super().__init__()
         self.norm_visible, self.norm_infrared = norms
         self.visible = visible
         self.infrared = infrared
         self.fusion = fusion
+        self.placeholder = placeholder
         self.head = head
         self.loss = loss
 
@@ -100,7 +103,10 @@ class FusionNetwork(nn.Module):
     ) -> torch.Tensor:
         visible = self.visible(self.norm_visible(visible))
         infrared = self.infrared(self.norm_infrared(infrared))
-        logits: torch.Tensor = self.head(self.fusion(visible, infrared, present))
+        fused: torch.Tensor = self.fusion(visible, infrared, present)
+        if self.placeholder is not None and present is not None:
+            fused = self.placeholder(fused, present)
+        logits: torch.Tensor = self.head(fused)
         return logits
 
 
@@ -147,7 +153,12 @@ def _build_fusion(settings: Settings) -> nn.Module:
         nn.Dropout(0.2),
     )
     norms = (_norm(settings, 3), _norm(settings, channels))
-    return FusionNetwork(visible, infrared, fusion, head, norms=norms, loss=settings.text("loss"))
+    placeholder = None
+    if learns(settings):
+        placeholder = FeaturePlaceholder(visible.out_channels, interleave=_interleaves(settings))
+    return FusionNetwork(
+        visible, infrared, fusion, head, norms=norms, loss=settings.text("loss"), placeholder=placeholder
+    )
 
 
 def _pool(settings: Settings, trunk: ResNetTrunk) -> nn.Module:
@@ -157,10 +168,14 @@ def _pool(settings: Settings, trunk: ResNetTrunk) -> nn.Module:
 
 
 def _fusion(settings: Settings, channels: int) -> nn.Module:
-    interleave = settings.text("fusion") == "interleave"
+    interleave = _interleaves(settings)
     if settings.text("gate") == "none":
         return MeanFusion(interleave=interleave)
     return GatedFusion(channels, square=_square(settings), interleave=interleave)
+
+
+def _interleaves(settings: Settings) -> bool:
+    return settings.text("fusion") == "interleave"
 
 
 def _square(settings: Settings) -> bool:
@@ -215,7 +230,8 @@ FAMILIES = (
             _gate("square"),
             Option("fusion", "interleave", "order of the fused vector", choices=("interleave", "concat")),
             _INFRARED_CHANNELS,
-            Option("present", "false", "a third input (N, 2) that masks a missing camera", kind="flag"),
+            PRESENT,
+            PLACEHOLDER,
             _LOSS,
         ),
         build=_build_fusion,
