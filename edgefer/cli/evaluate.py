@@ -92,17 +92,19 @@ def _answers(
 
 def _figures(logits: np.ndarray[Any, Any], truth: np.ndarray[Any, Any], labels: tuple[str, ...]) -> dict[str, Any]:
     from edgefer_export import metrics
-    from edgefer_export.intervals import CONFIDENCE, wilson
+    from edgefer_export.intervals import CONFIDENCE, mean_proportion, wilson
 
     classes = metrics.class_figures(logits, truth, labels)
     correct = sum(figure.correct for figure in classes)
     interval = wilson(correct, len(truth))
+    recall = mean_proportion([(figure.correct, figure.count) for figure in classes if figure.count])
     return {
         "count": len(truth),
         "correct": correct,
         "accuracy": correct / len(truth),
         "interval": {"low": interval.low, "high": interval.high, "confidence": CONFIDENCE, "method": "Wilson"},
         "mean_recall": metrics.mean_recall(classes),
+        "mean_recall_interval": {"low": recall.low, "high": recall.high},
         "labels": labels,
         "classes": [
             {
@@ -120,11 +122,13 @@ def _figures(logits: np.ndarray[Any, Any], truth: np.ndarray[Any, Any], labels: 
 
 
 def _text(figures: dict[str, Any]) -> str:
-    interval = figures["interval"]
+    interval, recall = figures["interval"], figures["mean_recall_interval"]
+    present = sum(each["count"] > 0 for each in figures["classes"])
     lines = [
         f"{figures['correct']} of {figures['count']} right: {percent(figures['accuracy'])} "
         f"({interval['confidence']:.0%} interval {percent(interval['low'])} to {percent(interval['high'])})",
-        f"mean recall {percent(figures['mean_recall'])}",
+        f"mean recall {percent(figures['mean_recall'])} of {present} classes ({interval['confidence']:.0%} interval "
+        f"{percent(recall['low'])} to {percent(recall['high'])})",
     ]
     recalls = [["class", "right", "of", "recall", "interval"]]
     for each in figures["classes"]:

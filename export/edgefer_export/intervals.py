@@ -71,6 +71,25 @@ def wilson(successes: float, count: float, confidence: float = CONFIDENCE) -> In
     return Interval(low, high)
 
 
+def mean_proportion(counts: Sequence[tuple[int, int]], confidence: float = CONFIDENCE) -> Interval:
+    """The interval of the mean of independent proportions, (successes, count) each: mean recall, for one.
+
+    Wilson's limits of each are combined by their squared distances from it (Zou and Donner 2008, Statistics in Medicine
+    27:1693-1702), so that it keeps a width where every proportion is 0 or 1.
+
+    Raises:
+        ValueError: there is none, or one is no proportion.
+    """
+    if not counts:
+        raise ValueError("no proportion to take the mean of")
+    shares = [successes / count for successes, count in counts]
+    limits = [wilson(successes, count, confidence) for successes, count in counts]
+    mean = sum(shares) / len(shares)
+    below = math.sqrt(sum((share - limit.low) ** 2 for share, limit in zip(shares, limits, strict=True))) / len(shares)
+    above = math.sqrt(sum((limit.high - share) ** 2 for share, limit in zip(shares, limits, strict=True))) / len(shares)
+    return Interval(max(0.0, mean - below), min(1.0, mean + above))
+
+
 @lru_cache(maxsize=4096)
 def paired_difference(pairs: Discordance, confidence: float = CONFIDENCE) -> Interval:
     """The score interval of a paired difference of proportions (Tango 1998, Statistics in Medicine 17:891-908, eq. 8).

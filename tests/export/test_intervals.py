@@ -14,6 +14,7 @@ from edgefer_export.intervals import (
     Discordance,
     equivalent_pairs,
     images_to_decide,
+    mean_proportion,
     mean_recall_difference,
     paired_difference,
     quantile,
@@ -48,6 +49,27 @@ def test_wilson_is_symmetric_and_exact_at_the_ends() -> None:
     assert wilson(0, 200).low == 0.0
     assert wilson(200, 200).high == 1.0
     assert wilson(200, 200).low == pytest.approx(200 / (200 + Z2))
+
+
+def test_the_mean_of_one_proportion_is_that_of_wilson_and_of_many_is_narrower() -> None:
+    one, alone = mean_proportion([(7, 40)]), wilson(7, 40)
+    assert (one.low, one.high) == (pytest.approx(alone.low), pytest.approx(alone.high))
+    four = mean_proportion([(7, 40)] * 4)
+    assert four.high - four.low == pytest.approx((alone.high - alone.low) / 2)
+    certain = mean_proportion([(10, 10), (0, 20)])
+    assert certain.low < 0.5 < certain.high
+    with pytest.raises(ValueError, match="no proportion"):
+        mean_proportion([])
+
+
+def test_the_mean_of_proportions_is_covered_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(11)
+    shares, counts = np.array([0.95, 0.6, 0.85, 0.99, 0.4]), np.array([20, 35, 18, 25, 60])
+    drawn = rng.binomial(counts, shares, (2000, len(counts)))
+    limits = [mean_proportion([(int(k), int(n)) for k, n in zip(row, counts, strict=True)]) for row in drawn]
+    covered = np.mean([each.low <= shares.mean() <= each.high for each in limits])
+    # 2000 samples have a standard error of half a point; the method is known to be slightly wide.
+    assert 0.93 <= covered <= 0.985
 
 
 @pytest.mark.parametrize(("successes", "count"), [(0, 0), (-1, 5), (6, 5)])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,8 @@ from edgefer.cli.main import main
 
 pytest.importorskip("torch")
 
-from edgefer_export.train import EpochFigure, TrainResult, TrainSpec
+import edgefer_export.train as real
+from edgefer_export.train import EpochFigure, FoldFigure, FoldsResult, TrainResult, TrainSpec
 
 Capture = pytest.CaptureFixture[str]
 
@@ -41,10 +40,16 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[TrainSpec]:
             history=(EpochFigure(epoch=1, steps=20, loss=0.7, correct=4, count=8, seconds=6.0),) * 3,
         )
 
-    module = types.ModuleType("edgefer_export.train")
-    module.train = train  # type: ignore[attr-defined]
-    module.TrainSpec = TrainSpec  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "edgefer_export.train", module)
+    def cross_validate(spec: TrainSpec, folds: int, reporter: Any) -> FoldsResult:
+        specs.append(spec)
+        figures = tuple(
+            FoldFigure(fold, Path(f"x-fold-{fold}.pt"), 3, 4, (2, 1), (2, 2), 3, 4, 2, 8, 1.5)
+            for fold in range(1, folds + 1)
+        )
+        return FoldsResult(Path("x-folds.json"), spec.network, ("a", "b"), False, figures)
+
+    for name, stand_in in (("train", train), ("cross_validate", cross_validate)):
+        monkeypatch.setattr(real, name, stand_in)
     monkeypatch.chdir(tmp_path)
     return specs
 
@@ -54,7 +59,11 @@ def test_flags_become_the_specification(asked: list[TrainSpec]) -> None:
     words += ["--validation", "synthetic:8:2", "--layout", "pairs", "--labels", "a,b", "--band", "nir", "--seed", "3"]
     words += ["--epochs", "4", "--steps", "9", "--minutes", "1.5", "--batch", "16", "--learning-rate", "0.01"]
     words += ["--dropout", "0.1", "--modality-dropout", "0.2", "--no-flip", "--towers", "v.pt", "i.pt"]
-    words += ["--validation-share", "0.2"]
+    words += ["--validation-share", "0.2", "--optimiser", "sgd:0.9", "--schedule", "step:2:0.5", "--head-rate", "2"]
+    words += ["--weight-decay", "0.1", "--label-smoothing", "0.2", "--crop", "0.1", "--rotation", "5", "--padding", "3"]
+    words += ["--moved", "0.5", "--erasing", "0.3", "--offline", "naseem2025", "--apart", "--sampler", "class-cyclic"]
+    words += ["--epoch-samples", "90", "--arithmetic", "fp32", "--patience", "4", "--resume", "--log", "x.csv"]
+    words += ["--tensorboard", "board", "--stage", "head", "--composite", "2018", "--backgrounds", "pictures"]
     assert main(words) == 0
     assert asked == [
         TrainSpec(
@@ -77,8 +86,70 @@ def test_flags_become_the_specification(asked: list[TrainSpec]) -> None:
             modality_dropout=0.2,
             flip=False,
             towers=(Path("v.pt"), Path("i.pt")),
+            optimiser="sgd:0.9",
+            schedule="step:2:0.5",
+            head_rate=2.0,
+            weight_decay=0.1,
+            label_smoothing=0.2,
+            crop=0.1,
+            rotation=5.0,
+            padding=3,
+            moved=0.5,
+            erasing=0.3,
+            offline="naseem2025",
+            apart=True,
+            sampler="class-cyclic",
+            epoch_samples=90,
+            arithmetic="fp32",
+            patience=4,
+            resume=True,
+            log=Path("x.csv"),
+            tensorboard=Path("board"),
+            stage="head",
+            composite="2018",
+            backgrounds=Path("pictures"),
         )
     ]
+
+
+@pytest.mark.parametrize(("flag", "count"), [("--trunk", 1), ("--backbones", 2)])
+def test_what_a_training_starts_from(asked: list[TrainSpec], flag: str, count: int) -> None:
+    files = ["a.pt", "b.pt"][:count]
+    assert main(["train", "backbone", "--data", "d", "-o", "x.pt", flag, *files]) == 0
+    value = getattr(asked[0], flag.removeprefix("--"))
+    assert value == (Path("a.pt") if count == 1 else (Path("a.pt"), Path("b.pt")))
+
+
+def test_a_recipe_and_what_is_given_besides(asked: list[TrainSpec]) -> None:
+    words = ["train", "viri-fusion", "--data", "d", "-o", "x.pt", "--recipe", "naseem2025", "--batch", "8"]
+    assert main([*words, "--option", "width=0.5", "--no-apart"]) == 0
+    (spec,) = asked
+    assert (spec.recipe, spec.batch, spec.learning_rate, spec.schedule) == ("naseem2025", 8, 1e-3, "cosine:3")
+    assert (spec.options, spec.offline, spec.apart) == ({"loss": "ce_on_softmax", "width": "0.5"}, "naseem2025", False)
+
+
+def test_recipes_are_listed(capsys: Capture) -> None:
+    assert main(["train", "--recipes"]) == 0
+    shown = capsys.readouterr().out
+    for recipe in real.RECIPES:
+        assert recipe.name in shown
+    assert "schedule=cosine-as-run:3" in shown
+    assert main(["train", "ml-net", "--recipes", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["recipes"]
+    assert [each["name"] for each in listed] == ["ml-net", "sane"]
+    assert listed[0]["settings"]["patience"] == 5
+    assert main(["train", "nothing", "--recipes"]) == 2
+
+
+def test_folds_are_counted_one_by_one_and_together(asked: list[TrainSpec], capsys: Capture) -> None:
+    words = ["train", "viri-visible", "--data", "d", "-o", "x.pt", "--folds", "3"]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "9  12   75.00 %  46.77 % to 91.11 %  x-folds.json" in shown
+    assert "does not tell people apart" in shown
+    assert main([*words, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["pooled"]["correct"], said["pooled"]["count"], len(said["folds"])) == (9, 12, 3)
 
 
 def test_without_flags_the_defaults_are_those_of_the_specification(asked: list[TrainSpec]) -> None:
@@ -96,7 +167,7 @@ def test_the_result_under_json(asked: list[TrainSpec], capsys: Capture) -> None:
 def test_the_result_in_words(asked: list[TrainSpec], capsys: Capture) -> None:
     assert main(["train", "viri-visible", "--data", "d", "-o", "x.pt"]) == 0
     shown = capsys.readouterr().out
-    assert "7 of 8 right (87.50 %), after epoch 2 of 3" in shown
+    assert "7 of 8 right (87.50 %, 95 % interval 52.91 % to 97.76 %), after epoch 2 of 3" in shown
 
 
 @pytest.mark.parametrize(
@@ -106,6 +177,10 @@ def test_the_result_in_words(asked: list[TrainSpec], capsys: Capture) -> None:
         (["-o", "."], "a file is expected"),
         (["-o", "x.pt", "--option", "width"], "KEY=VALUE"),
         (["-o", "x.pt", "--epochs", "many"], "--epochs"),
+        ([], "--output: needed to train"),
+        (["-o", "x.pt", "--recipe", "ml-net"], "is for ml-net"),
+        (["-o", "x.pt", "--schedule", "cosine"], "is no schedule"),
+        (["-o", "x.pt", "--log", "missing/x.csv"], "folder that does not exist"),
     ],
 )
 def test_what_cannot_be_asked_for(asked: list[TrainSpec], capsys: Capture, words: list[str], said: str) -> None:
