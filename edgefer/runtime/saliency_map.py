@@ -72,7 +72,8 @@ class SaliencyMap:
         )
         between = _interpolated(self.values, self.down.scale * rows + self.down.offset)
         found = _interpolated(between.T, self.across.scale * columns + self.across.offset).T
-        return np.rint(found * FULL).astype(np.uint16)
+        codes: npt.NDArray[np.uint16] = np.rint(found * FULL).astype(np.uint16)
+        return codes
 
 
 class MapMaker:
@@ -177,7 +178,7 @@ def face_box(box: Sequence[float] | None, image: Image) -> tuple[Box, Box]:
 
 def _positions(now: tuple[int, int], then: tuple[int, int], crop: tuple[int, ...]) -> npt.NDArray[np.float64]:
     """Where the pixels of `crop` were in the frame of the map, on one axis."""
-    pixels = np.arange(crop[0], crop[1]) + 0.5
+    pixels = np.arange(crop[0], crop[1], dtype=np.float64) + 0.5
     return then[0] + (pixels - now[0]) * ((then[1] - then[0]) / (now[1] - now[0]))
 
 

@@ -113,7 +113,7 @@ class MlNet(nn.Module):
                 hint="use --layout saliency (DIR/images with DIR/maps), or synthetic faces",
             )
         found = self.forward(inputs["image"])[OUTPUT]
-        wanted = F.adaptive_avg_pool2d(targets[OUTPUT], list(self.size))
+        wanted = F.adaptive_avg_pool2d(targets[OUTPUT], self.size)
         deviation = (found - wanted) ** 2 / (1 - wanted + _MARGIN)
         return {"saliency": deviation.mean(), "prior": (self.prior**2).mean()}
 

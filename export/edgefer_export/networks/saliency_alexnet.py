@@ -9,6 +9,8 @@ SAF-BAGE (Gurnani et al. 2018, arXiv 1803.05719), which takes 0.3.
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -20,7 +22,7 @@ from edgefer_export.networks.options import Option, Settings
 from edgefer_export.networks.resnet import scaled
 from edgefer_export.networks.vgg import VggTrunk
 
-MAP = "saliency"
+MAP: Final = "saliency"
 """The input that takes the map, and its role."""
 
 _LABELS = ("basic-7",)
