@@ -94,6 +94,16 @@ def test_a_face_that_stays_still_is_only_made_smaller_by_the_border() -> None:
     assert result.mask.sum() == pytest.approx(122**2, rel=0.02)
 
 
+def test_a_face_that_reaches_out_of_the_picture_keeps_no_edge_there() -> None:
+    wide = CompositeRanges(PoseRanges(0.0, 0.0, 0.0, scale=-0.5, flip=0.0), PhotometricRanges())
+    for seed in range(20):
+        result = compose(face(), np.random.default_rng(seed), wide, textures, "non-black")
+        columns, rows = result.mask.any(axis=0), result.mask.any(axis=1)
+        # The face is a rectangle around the middle, whatever its size.
+        assert result.mask.sum() == columns.sum() * rows.sum()
+        assert columns[0] == columns[-1] == rows[0] == rows[-1] == (columns.sum() == 64)
+
+
 # the batch
 
 

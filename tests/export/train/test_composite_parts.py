@@ -10,7 +10,7 @@ pytest.importorskip("cv2")
 pytest.importorskip("torch")
 
 from edgefer_export.train.composite.light import recoloured
-from edgefer_export.train.composite.masks import cleaned, face_mask
+from edgefer_export.train.composite.masks import cleaned, face_mask, side_of_square
 from edgefer_export.train.composite.pose import Pose, draw_pose, matrix_of, posed, posed_mask
 from edgefer_export.train.composite.ranges import PRESETS, PhotometricRanges
 
@@ -95,16 +95,14 @@ def test_image_and_mask_go_the_same_way() -> None:
 
 
 def reference_cleaned(mask: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    """Closing, erosion and filling, pixel by pixel; the mask goes on beyond the picture but for the filling."""
+    """Closing, erosion and filling, pixel by pixel, with background around the picture."""
 
     def window(values: npt.NDArray[np.bool_], least: bool) -> npt.NDArray[np.bool_]:
-        padded = np.pad(values, side // 2, mode="edge")
-        views = np.lib.stride_tricks.sliding_window_view(padded, (side, side))
+        views = np.lib.stride_tricks.sliding_window_view(np.pad(values, side // 2), (side, side))
         return views.all(axis=(2, 3)) if least else views.any(axis=(2, 3))
 
-    grown = np.pad(mask.astype(bool), 2 * side, mode="edge")
+    grown = np.pad(mask.astype(bool), 2 * side)
     result = window(window(window(grown, False), True), True)
-    result = np.pad(result[2 * side : -2 * side, 2 * side : -2 * side], 1)
     outside = np.zeros_like(result)
     outside[0] = True
     while True:
@@ -114,35 +112,42 @@ def reference_cleaned(mask: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.
                 spread |= np.roll(outside, step, axis)
         spread &= ~result
         if (spread == outside).all():
-            return (~outside)[1:-1, 1:-1].astype(np.uint8)
+            return (~outside)[2 * side : -2 * side, 2 * side : -2 * side].astype(np.uint8)
         outside = spread
 
 
-@pytest.mark.parametrize(("size", "side"), [(32, 3), (64, 3), (96, 5), (148, 7)])
-def test_a_mask_is_closed_made_smaller_and_filled(size: int, side: int) -> None:
-    rng = np.random.default_rng(size)
+@pytest.mark.parametrize(("size", "side"), [(32, 3), (64, 3), (96, 5), (148, 7), (224, 11)])
+def test_the_square_has_seven_pixels_at_148_and_as_many_in_proportion(size: int, side: int) -> None:
+    assert side_of_square(size, size + 5) == side
+
+
+@pytest.mark.parametrize("side", [3, 5, 7])
+def test_a_mask_is_closed_made_smaller_and_filled(side: int) -> None:
+    size = 80
+    rng = np.random.default_rng(side)
     y, x = np.mgrid[0:size, 0:size] / size - 0.5
     mask = ((x / 0.5) ** 2 + (y / 0.35) ** 2 < 1).astype(np.uint8)
-    mask[size // 2 : size // 2 + size // 8, size // 2 : size // 2 + size // 8] = 0
+    mask[40:50, 40:50] = 0
     mask[rng.random(mask.shape) < 0.02] = 0
     mask[rng.random(mask.shape) < 0.01] = 1
-    result = cleaned(mask)
+    result = cleaned(mask, side)
     np.testing.assert_array_equal(result, reference_cleaned(mask, side))
-    assert result[size // 2 + 2, size // 2 + 2] == 1
+    assert result[45, 45] == 1
     assert result[0, 0] == 0
 
 
 def test_a_mask_may_be_empty_or_full() -> None:
-    assert cleaned(np.zeros((32, 32), np.uint8)).sum() == 0
-    assert cleaned(np.ones((32, 32), np.uint8)).all()
+    assert cleaned(np.zeros((32, 32), np.uint8), 3).sum() == 0
+    assert cleaned(np.ones((32, 32), np.uint8), 3).sum() == 30 * 30
 
 
-def test_a_face_that_reaches_out_of_the_picture_keeps_no_edge_there() -> None:
-    mask = np.zeros((32, 32), np.uint8)
-    mask[10:, 5:20] = 1
-    result = cleaned(mask)
-    np.testing.assert_array_equal(np.flatnonzero(result[-1]), np.arange(6, 19))
-    np.testing.assert_array_equal(np.flatnonzero(result[:, 12]), np.arange(11, 32))
+def test_a_margin_shows_what_lies_beyond_the_picture() -> None:
+    mask = np.ones((20, 30), np.uint8)
+    matrix = np.array([[1.0, 0.0, -4.0], [0.0, 1.0, 6.0]])
+    wide = posed_mask(mask, matrix, 10)
+    assert wide.shape == (40, 50)
+    assert wide.sum() == mask.sum()
+    np.testing.assert_array_equal(wide[10:30, 10:40], posed_mask(mask, matrix))
 
 
 def test_what_is_cut_out_is_masked_by_black_and_the_rest_by_an_ellipse() -> None:

@@ -12,8 +12,8 @@ from edgefer.errors import InputError, UsageError
 from edgefer_export.train.cache import Tensors
 from edgefer_export.train.composite.backgrounds import Backgrounds, textures
 from edgefer_export.train.composite.light import recoloured, relit
-from edgefer_export.train.composite.masks import MaskRule, cleaned, face_mask
-from edgefer_export.train.composite.pose import Mask, Pixels, draw_pose, matrix_of, posed, posed_mask
+from edgefer_export.train.composite.masks import MaskRule, cleaned, face_mask, side_of_square
+from edgefer_export.train.composite.pose import Mask, Matrix, Pixels, draw_pose, matrix_of, posed, posed_mask
 from edgefer_export.train.composite.ranges import PRESETS, CompositeRanges
 
 CLEAN, MASK = "clean", "mask"
@@ -45,10 +45,19 @@ def compose(
     matrix = matrix_of(draw_pose(rng, ranges.pose), height, width)
     background = backgrounds(rng, height, width)
     moved = posed(face, matrix)
-    mask = cleaned(posed_mask(face_mask(face, mask_rule), matrix))
+    mask = _mask(face_mask(face, mask_rule), matrix)
     inside = mask[:, :, None].astype(bool)
     image = np.where(inside, relit(moved, mask, background), background)
     return Composite(recoloured(image, ranges.photometric, rng), np.where(inside, moved, np.float32(0.0)), mask)
+
+
+def _mask(mask: Mask, matrix: Matrix) -> Mask:
+    """The cleaned mask in the pose. It is cleaned with what lies beyond the picture, so that a face that reaches out of
+    it keeps no edge of background there."""
+    height, width = mask.shape
+    side = side_of_square(height, width)
+    margin = 2 * side
+    return cleaned(posed_mask(mask, matrix, margin), side)[margin : margin + height, margin : margin + width]
 
 
 class Compositor:

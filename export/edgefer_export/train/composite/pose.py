@@ -70,8 +70,11 @@ def posed(image: Pixels, matrix: Matrix) -> Pixels:
     return cast(Pixels, cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR))
 
 
-def posed_mask(mask: Mask, matrix: Matrix) -> Mask:
-    """A mask (H, W) of 0 and 1 in the pose, 0 around it."""
+def posed_mask(mask: Mask, matrix: Matrix, margin: int = 0) -> Mask:
+    """A mask (H, W) of 0 and 1 in the pose, 0 around it, with `margin` pixels more on every side than the picture has:
+    (H + 2 margin, W + 2 margin)."""
     cv2 = opencv()
     height, width = mask.shape
-    return cast(Mask, cv2.warpAffine(mask, matrix, (width, height), flags=cv2.INTER_NEAREST))
+    shifted = matrix + np.array([[0.0, 0.0, margin], [0.0, 0.0, margin]])
+    size = (width + 2 * margin, height + 2 * margin)
+    return cast(Mask, cv2.warpAffine(mask, shifted, size, flags=cv2.INTER_NEAREST))
