@@ -126,6 +126,11 @@ def test_action_units_move_the_face_as_they_should() -> None:
     assert corners_over_centre("happy") > corners_over_centre("neutral") + 2.0
 
 
+@pytest.mark.parametrize(("name", "other"), [("anger", "angry"), ("happy", "happiness"), ("sad", "sadness")])
+def test_an_expression_is_the_same_under_other_names(name: str, other: str) -> None:
+    assert draw_expression(1, 5, other) == draw_expression(1, 5, name)
+
+
 def test_intensity_scales_the_expression() -> None:
     weak, strong = (draw_expression(1, 5, "angry", strength).unit(4) for strength in (0.3, 1.0))
     assert 0.0 < weak < 0.5 * strong

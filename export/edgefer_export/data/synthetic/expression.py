@@ -46,7 +46,9 @@ _MOUTHS: dict[str, tuple[tuple[float, dict[int, float]], ...]] = {
     "disgust": ((0.6, _SNEER), (0.25, _BARED), (0.15, _DROOPING)),
     "fear": ((0.6, _STRETCHED), (0.25, _AGAPE), (0.15, _BARED)),
 }
-_PROTOTYPE = {"angry": "anger"}
+
+OTHER_NAMES = {"angry": "anger", "happiness": "happy", "sadness": "sad"}
+"""What data sets call an expression that has another name in `BASIC_LABELS`."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Expression:
 def draw_expression(seed: int, index: int, label: str, strength: float = 1.0) -> Expression:
     """The expression of item `index` under `seed` for this label; `strength` scales its intensity."""
     rng = stream(seed, Purpose.EXPRESSION, index)
-    prototype = _PROTOTYPE.get(label, label)
+    prototype = OTHER_NAMES.get(label, label)
     intensity = strength * uniform(rng, 0.7, 1.1)
     point = float(rng.random())
     mouths = _MOUTHS[prototype]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from edgefer.errors import UsageError
 from edgefer_export.data.dataset import Image, Sample
 from edgefer_export.data.synthetic.accessories import add_glasses, add_occlusion
-from edgefer_export.data.synthetic.expression import BASIC_LABELS, VIRI_LABELS, draw_expression
+from edgefer_export.data.synthetic.expression import BASIC_LABELS, OTHER_NAMES, VIRI_LABELS, draw_expression
 from edgefer_export.data.synthetic.fixations import fixation_map
 from edgefer_export.data.synthetic.geometry import FaceCurves
 from edgefer_export.data.synthetic.identity import Identity, draw_identity
@@ -29,7 +29,7 @@ from edgefer_export.data.synthetic.streams import Purpose, stream
 
 PAIRS_PER_LABEL_AND_PERSON = 2
 NATIVE_SIZE = 112
-_KNOWN_LABELS = frozenset(VIRI_LABELS) | frozenset(BASIC_LABELS)
+_KNOWN_LABELS = frozenset(BASIC_LABELS) | frozenset(OTHER_NAMES)
 
 
 @dataclass(frozen=True)
