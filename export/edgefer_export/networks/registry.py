@@ -7,8 +7,18 @@ from dataclasses import dataclass
 
 from edgefer.bundle.manifest import GraphRole
 from edgefer.errors import UsageError
-from edgefer_export.networks import cbam_fusion, ml_net, naseem2025, saliency_alexnet
-from edgefer_export.networks.family import LABEL_SETS, Band, NetworkFamily
+from edgefer_export.data.label_sets import LABEL_SETS
+from edgefer_export.networks import (
+    backbones,
+    cbam_fusion,
+    feratt_families,
+    fusion_attention,
+    fusion_baselines,
+    ml_net,
+    naseem2025,
+    saliency_alexnet,
+)
+from edgefer_export.networks.family import Band, NetworkFamily
 from edgefer_export.networks.forward import LOGITS
 from edgefer_export.networks.loaded import LoadedNetwork, check_labels, class_names
 from edgefer_export.networks.options import Option, Settings, did_you_mean, read
@@ -29,6 +39,10 @@ _FAMILIES: dict[str, NetworkFamily] = {
     for family in (
         *naseem2025.FAMILIES,
         *cbam_fusion.FAMILIES,
+        *feratt_families.FAMILIES,
+        *fusion_attention.FAMILIES,
+        *fusion_baselines.FAMILIES,
+        *backbones.FAMILIES,
         *ml_net.FAMILIES,
         *saliency_alexnet.FAMILIES,
     )
