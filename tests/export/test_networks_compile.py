@@ -16,7 +16,14 @@ from edgefer_export.onnx_export import export_onnx, random_inputs  # noqa: E402
 from edgefer_export.quantise import QuantiseSpec, quantise  # noqa: E402
 
 
-@pytest.mark.parametrize("name", ["viri-fusion", "cbam-early-fusion"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("viri-fusion", "cbam-early-fusion", "fusion-attention", "late-fusion"),
+        pytest.param("feratt", marks=pytest.mark.slow),
+        pytest.param("feratt-paper", marks=pytest.mark.slow),
+    ],
+)
 def test_each_precision_compiles(name: str) -> None:
     torch.manual_seed(0)
     network = registry.create(name, {"width": "0.125", "size": "64"})
