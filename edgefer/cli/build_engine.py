@@ -34,6 +34,7 @@ PREPROCESS_HELP = (
 EMBEDDING_HELP = (
     "means of the classes in an embedding come from this (by default from --calibration), or none: no means"
 )
+FUSE_HELP = "whether attention found in a FILE.py or FILE.onnx becomes operators of this project (auto)"
 BUDGET_HELP = "points of accuracy, mean recall and a class's recall that may be lost, and the least agreement"
 
 
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     network.add_argument(
         "--exporter", choices=("auto", "torchscript", "dynamo"), help="torch's exporter for a FILE.py (auto: the best)"
     )
+    network.add_argument("--fuse-attention", choices=("auto", "off"), help=FUSE_HELP)
     _add_saliency(parser.add_argument_group("saliency"))
     data = parser.add_argument_group("data")
     data.add_argument("--calibration", metavar="DATA", help=f"INT8 ranges come from this: {DATA_HELP}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Hold a graph against what the ONNX parser of each TensorRT release is documented to take: operators, types, opset and
 restrictions, node by node. Where a TensorRT of the target is on this machine its own parser is asked, too. Ends with 1
-when a target refuses the graph. docs/targets.md says what the facts rest on and what they cannot tell."""
+when a target refuses the graph. docs/targets.md says what the facts rest on and what they cannot tell. With the extra
+`export`, blocks of attention in an ONNX file are listed, too."""
 EXAMPLE = "edgefer check fusion.edgefer --target tensorrt-10.3"
 
 _SHOWN = 20
@@ -55,14 +57,16 @@ def run(arguments: argparse.Namespace) -> Outcome:
                 found = check(graph.data, target, ask=ask_parser if arguments.ask_parser else None, folded=graph)
                 reports.append((name, found))
                 advance(1)
+    attention = _attention(arguments.file, graphs)
     verdicts = {target: _worst([each for _, each in reports if each.target == target]) for target in targets}
     payload = {
         "file": arguments.file,
         "verdicts": verdicts,
         "reports": [{"graph": name, "report": each} for name, each in reports],
+        "attention": attention,
     }
     refused = "refused" in verdicts.values()
-    return Outcome(payload=payload, text=_text(arguments.file, reports), exit_code=1 if refused else 0)
+    return Outcome(payload=payload, text=_text(arguments.file, reports, attention), exit_code=1 if refused else 0)
 
 
 def _graphs(path: str) -> Iterator[tuple[str, Graph]]:
@@ -79,6 +83,15 @@ def _graphs(path: str) -> Iterator[tuple[str, Graph]]:
         yield graph.role, read_graph(bundle.onnx(graph))
 
 
+def _attention(path: str, graphs: dict[str, Graph]) -> tuple[str, ...]:
+    """What a build would look at in an ONNX file; nothing of a bundle, which has been built, or without the extra."""
+    if _is_zip(Path(path)) or find_spec("onnxscript") is None or find_spec("edgefer_export") is None:
+        return ()
+    from edgefer_export.fuse_attention import recognise
+
+    return tuple(line for graph in graphs.values() for line in recognise(graph.model).sentences())
+
+
 def _is_zip(file: Path) -> bool:
     with file.open("rb") as stream:
         return stream.read(2) == b"PK"
@@ -89,7 +102,7 @@ def _worst(reports: list[SupportReport]) -> str:
     return next(verdict for verdict in ("refused", "unknown", "accepted") if verdict in found)
 
 
-def _text(path: str, reports: list[tuple[str, SupportReport]]) -> str:
+def _text(path: str, reports: list[tuple[str, SupportReport]], attention: tuple[str, ...]) -> str:
     _, first = reports[0]
     head = facts(
         [
@@ -98,6 +111,7 @@ def _text(path: str, reports: list[tuple[str, SupportReport]]) -> str:
             ("nodes", f"{first.nodes}, {len(first.operators)} operators"),
             ("inlined", ", ".join(first.inlined)),
             ("external weights", ", ".join(first.external)),
+            *(("attention", line) for line in attention),
         ]
     )
     rows = [["target", "graph", "verdict", "facts", "parser"]]

@@ -19,6 +19,7 @@ Method = Literal["max", "entropy", "percentile"]
 FlavourChoice = Literal["auto", "tensorrt", "tensorrt_rtx", "none"]
 Band = Literal["nir", "lwir"]
 ExporterChoice = Literal["auto", "torchscript", "dynamo"]
+FuseAttention = Literal["auto", "off"]
 
 DEFAULT_PERCENTILE = 99.99
 DEFAULT_EVERY = 10
@@ -64,6 +65,8 @@ class BuildSpec:
         print_trtexec: print the equivalent trtexec line.
         golden_from_data: take the golden inputs from `evaluation` and not from synthetic images.
         exporter: which of torch's exporters a `FILE.py:FACTORY` goes through; `auto` keeps the smaller graph of both.
+        fuse_attention: `auto` writes attention that is found in a `FILE.py:FACTORY` or an ONNX file as operators of
+            domain `edgefer`; `off` leaves it as it was exported.
         method, percentile: how a range follows from what was seen; `percentile` goes with `method="percentile"` alone.
         seed: of everything drawn at random.
         report: folder of the report; None puts it beside the bundle, see `report_folder`.
@@ -103,6 +106,7 @@ class BuildSpec:
     print_trtexec: bool = False
     golden_from_data: bool = False
     exporter: ExporterChoice = "auto"
+    fuse_attention: FuseAttention = "auto"
     method: Method = "max"
     percentile: float | None = None
     seed: int = 0
@@ -294,6 +298,11 @@ def _check_build(spec: BuildSpec) -> None:
             f"`--exporter {spec.exporter}` is for networks given as FILE.py:FACTORY; {spec.network} is none.",
             hint="Leave it out.",
         )
+    if spec.fuse_attention != "auto" and classify(spec.network) == "registered":
+        raise UsageError(
+            f"`--fuse-attention {spec.fuse_attention}` is for FILE.py:FACTORY and ONNX files; {spec.network} is none.",
+            hint="Leave it out: a registered network writes its operators itself.",
+        )
     if spec.golden_from_data and spec.evaluation is None:
         raise UsageError("`--golden-from-data` takes images from `--evaluation`, which is not given.")
 
@@ -346,6 +355,8 @@ def _check_recompilation(spec: BuildSpec) -> None:
         given.append("--method")
     if spec.exporter != "auto":
         given.append("--exporter")
+    if spec.fuse_attention != "auto":
+        given.append("--fuse-attention")
     if given:
         raise UsageError(
             f"{spec.network} is a bundle: its graph is only compiled again, so {', '.join(given)} cannot apply.",

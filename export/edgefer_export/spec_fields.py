@@ -312,6 +312,7 @@ _FIELDS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "output": ("output", _bundle_path),
     "golden-from-data": ("golden_from_data", _flag),
     "exporter": ("exporter", _choice("auto", "torchscript", "dynamo")),
+    "fuse-attention": ("fuse_attention", _choice("auto", "off")),
     "method": ("method", _choice("max", "entropy", "percentile")),
     "percentile": ("percentile", _number),
     "seed": ("seed", _whole),

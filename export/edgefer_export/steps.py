@@ -1,4 +1,4 @@
-"""The graphs of a build, one a step: exported, simplified, quantised, in half precision."""
+"""The graphs of a build, one a step: exported, simplified, fused, quantised, in half precision."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from edgefer.bundle.manifest import OutputSpec
 from edgefer.errors import CalibrationError
 from edgefer.progress import Reporter
 from edgefer_export.data.feeds import Feeds
+from edgefer_export.fuse_attention import fuse_attention
 from edgefer_export.half import to_half
+from edgefer_export.network_argument import classify
 from edgefer_export.networks.network import Network
 from edgefer_export.quantise import QuantisedGraph, QuantiseSpec, quantise
 from edgefer_export.simplify import simplify
@@ -84,6 +86,17 @@ def make_graphs(
         reporter.note(simpler.note)
     notes = (simpler.note,) if simpler.note else ()
     steps.append(StepGraph("simplified", simpler.model, time.perf_counter() - started, notes))
+
+    # A registered network wrote its operators when it was exported.
+    if spec.fuse_attention == "auto" and classify(spec.network) != "registered":
+        started = time.perf_counter()
+        with reporter.task("look for attention"):
+            fused = fuse_attention(steps[-1].model)
+        notes = fused.report.sentences()
+        for note in notes:
+            reporter.note(note)
+        if fused.changed:
+            steps.append(StepGraph("fused", fused.model, time.perf_counter() - started, notes))
 
     quantised = None
     if spec.quantises and not network.native.startswith("int8"):

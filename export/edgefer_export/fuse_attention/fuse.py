@@ -1,0 +1,173 @@
+"""The pass as a whole: read, choose, check each match, write, check the whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+
+from edgefer.errors import ExportError
+from edgefer_export.fuse_attention.block import Block
+from edgefer_export.fuse_attention.check import difference_of, whole_difference
+from edgefer_export.fuse_attention.report import Found, FusionReport, Near
+from edgefer_export.fuse_attention.rules import rewritten
+from edgefer_export.fuse_attention.scaled_attention import Attention
+from edgefer_export.fuse_attention.survey import Survey, as_graph, survey
+from edgefer_export.operators import DOMAIN, OPSET, Variant, variant_of
+
+
+@dataclass(frozen=True)
+class Fused:
+    """The graph to go on with, which is the very one that came in where nothing was to be written, and the report."""
+
+    model: onnx.ModelProto
+    changed: bool
+    report: FusionReport
+
+
+def recognise(model: onnx.ModelProto) -> FusionReport:
+    """What blocks of attention a graph has, of any opset; nothing is run, and nothing changed."""
+    found = survey(as_graph(model).graph)
+    largest = [extents[0] for extents in found.candidates()]
+    attentions = (_found_attention(each, "to be scaled on Q") for each in found.attentions)
+    return FusionReport((*map(_found, largest), *attentions), tuple(found.near))
+
+
+def fuse_attention(model: onnx.ModelProto) -> Fused:
+    """Write each block of attention as a node of domain `edgefer` with its function, and each scaled dot-product
+    attention with its scale on Q.
+
+    What is written computes what was there: each match alone on random inputs against float64 (`check.TOLERANCE`), and
+    the whole graph against the one that came in. A match that does not is left as it is and listed, as is whatever
+    would make the graph larger. Nodes of the domain that are there already stay.
+
+    Raises:
+        ExportError: the model is not of the project's opset.
+    """
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), None)
+    if opset != OPSET:
+        raise ExportError(
+            f"the model is of opset {opset}, expected {OPSET}",
+            hint="convert the model to it, or leave attention as it is",
+        )
+    found = survey(as_graph(model).graph)
+    near = list(found.near)
+    blocks = _passed(_chosen(found, model, near), "block", near)
+    attentions = _passed([each for each in found.attentions if not each.normal], "attention", near)
+    result, blocks, attentions = _written(model, blocks, attentions, near)
+    undone = {each.key for each in found.attentions if not each.normal} - {each.key for each in attentions}
+    kept = [each for each in found.attentions if each.key not in undone]
+    moved = (_found_attention(each, "scale moved to Q") for each in kept)
+    report = FusionReport((*map(_found, blocks), *moved), tuple(near))
+    return Fused(model if result is None else result, result is not None, report)
+
+
+def _chosen(found: Survey, model: onnx.ModelProto, near: list[Near]) -> list[Block]:
+    """One extent of each block, so that all blocks of an operator are of one variant: a model has one function a name.
+
+    That is the variant of nodes that are there already, else the one that most blocks can take.
+    """
+    given = {node.op_type: variant_of(node) for node in model.graph.node if node.domain == DOMAIN}
+    chosen: list[Block] = []
+    taken: set[object] = set()
+    for operator in ("CbamAttention", "ChannelGate"):
+        candidates = [extents for extents in found.candidates() if extents[0].operator == operator]
+        candidates = [tuple(map(_with_biases(candidates, given.get(operator)), extents)) for extents in candidates]
+        if not candidates:
+            continue
+        counts = Counter(block.variant for extents in candidates for block in extents)
+        # Of variants that fit as many blocks the one with the largest extent, which is counted first.
+        wanted = given.get(operator, counts.most_common(1)[0][0])
+        for extents in candidates:
+            block = next((each for each in extents if each.variant == wanted and taken.isdisjoint(each.nodes)), None)
+            if block is None:
+                near.append(Near(operator, extents[0].name, f"it is {extents[0].variant}, and most are {wanted}"))
+                continue
+            chosen.append(block)
+            taken.update(block.nodes)
+    return chosen
+
+
+def _with_biases(candidates: Sequence[tuple[Block, ...]], given: Variant | None) -> Callable[[Block], Block]:
+    """Gives a channel gate biases of 0 where another one has biases, so that both are of one variant."""
+    some = {name for extents in candidates for name in extents[0].weights}
+    wanted = some if given is None else given.present
+
+    def completed(block: Block) -> Block:
+        zeros = {"b1": len(block.weights["W1"]), "b2": len(block.weights["W2"])}
+        missing = {name: np.zeros(size, np.float32) for name, size in zeros.items() if name in wanted}
+        return replace(block, weights={**missing, **block.weights})
+
+    return completed
+
+
+def _passed(matches: Sequence[Block] | Sequence[Attention], kind: str, near: list[Near]) -> list:  # type: ignore[type-arg]
+    """Those that compute the same when they are written."""
+    passed = []
+    for match in matches:
+        difference = difference_of(match, OPSET)
+        if difference:
+            near.append(Near(match.operator if isinstance(match, Block) else kind, match.name, difference))
+        else:
+            passed.append(match)
+    return passed
+
+
+def _written(
+    model: onnx.ModelProto, blocks: list[Block], attentions: list[Attention], near: list[Near]
+) -> tuple[onnx.ModelProto | None, list[Block], list[Attention]]:
+    """The graph with what can be written in it, None where that is nothing, and what was written.
+
+    Where the whole does not compute the same with all of it, each match is tried on top of those before it.
+    """
+    keys = [each.key for each in (*blocks, *attentions)]
+    if not keys:
+        return None, [], []
+    result, difference = _attempt(model, blocks, attentions, keys)
+    if difference:
+        kept: list[str] = []
+        result = None
+        for match in (*blocks, *attentions):
+            attempt, difference = _attempt(model, blocks, attentions, [*kept, match.key])
+            if difference:
+                kind = match.operator if isinstance(match, Block) else "attention"
+                near.append(Near(kind, match.name, f"in the whole graph {difference}"))
+            else:
+                kept.append(match.key)
+                result = attempt
+        keys = kept
+    return result, [each for each in blocks if each.key in keys], [each for each in attentions if each.key in keys]
+
+
+def _attempt(
+    model: onnx.ModelProto, blocks: Iterable[Block], attentions: Iterable[Attention], keys: list[str]
+) -> tuple[onnx.ModelProto | None, str]:
+    """The graph with the matches of these keys written, and why it may not be taken."""
+    graph = as_graph(model)
+    found = survey(graph.graph)
+    wanted = {block.key: block for block in blocks if block.key in keys}
+    again = [
+        replace(block, weights=wanted[block.key].weights, name=wanted[block.key].name)
+        for extents in found.candidates()
+        for block in extents
+        if block.key in wanted and block.variant.attributes == wanted[block.key].variant.attributes
+    ]
+    both = [each for each in found.attentions if each.key in keys and not each.normal]
+    result = rewritten(model, graph, again, both)
+    result.ir_version = model.ir_version
+    return result, whole_difference(model, result)
+
+
+def _found(block: Block) -> Found:
+    if block.operator == "ChannelGate":
+        return Found(block.operator, block.name, str(block.attributes["gate"]).replace("_", " "))
+    parts = ["residual"] * ("R" in block.maps) + ["ReLU"] * bool(block.attributes["relu"])
+    return Found(block.operator, block.name, f"with {' and '.join(parts)}" if parts else "")
+
+
+def _found_attention(attention: Attention, otherwise: str) -> Found:
+    form = "scaled on Q" if attention.query.scale is not None else "scaled by no single number"
+    return Found("attention", attention.name, form if attention.normal else otherwise)
