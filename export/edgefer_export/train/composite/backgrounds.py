@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 
 from edgefer.errors import DataError
 from edgefer.runtime.vision import opencv
@@ -56,13 +57,10 @@ class FolderBackgrounds:
         return cast(Pixels, resized.astype(np.float32) / np.float32(255.0))
 
 
-def _read(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    image = read_image(path)
-    if image.dtype == np.uint16:
-        image = (image >> 8).astype(np.uint8)
-    if image.ndim == 2:
-        image = np.repeat(image[:, :, None], 3, axis=2)
-    return np.ascontiguousarray(image[:, :, ::-1], dtype=np.uint8)
+def _read(path: Path) -> npt.NDArray[np.uint8]:
+    read = read_image(path)
+    image = (read >> 8 if read.dtype == np.uint16 else read).astype(np.uint8)
+    return np.ascontiguousarray(image[:, :, ::-1] if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2))
 
 
 def textures(rng: np.random.Generator, height: int, width: int) -> Pixels:
@@ -91,4 +89,4 @@ def textures(rng: np.random.Generator, height: int, width: int) -> Pixels:
         else:
             end = (centre[0] + half[0], centre[1] + half[1])
             cv2.rectangle(image, centre, end, colour, -1)
-    return np.clip(image, 0.0, 1.0)
+    return cast(Pixels, np.clip(image, 0.0, 1.0))

@@ -61,10 +61,11 @@ def _filled(mask: Mask) -> Mask:
     """The mask with every 0 that cannot reach the corner over other zeros made 1."""
     outside = mask.copy()
     opencv().floodFill(outside, None, (0, 0), 2)
-    return (outside != 2).astype(np.uint8)
+    return cast(Mask, (outside != 2).astype(np.uint8))
 
 
 def _ellipse(height: int, width: int) -> Mask:
     y = (np.arange(height) + 0.5) / height - 0.5
     x = (np.arange(width) + 0.5) / width - 0.5
-    return ((x[None, :] / _ELLIPSE[0]) ** 2 + (y[:, None] / _ELLIPSE[1]) ** 2 <= 1.0).astype(np.uint8)
+    inside = (x[None, :] / _ELLIPSE[0]) ** 2 + (y[:, None] / _ELLIPSE[1]) ** 2 <= 1.0
+    return cast(Mask, inside.astype(np.uint8))

@@ -53,14 +53,14 @@ def matrix_of(pose: Pose, height: int, width: int) -> Matrix:
     linear = FACE_SHARE * pose.scale * turn @ np.diag([-1.0 if pose.mirrored else 1.0, 1.0])
     moved = centre + np.array(pose.translation) * (width, height)
     posed = np.column_stack([linear, moved - linear @ centre])
-    return _warp(pose.warp, height, width) @ np.vstack([posed, [0.0, 0.0, 1.0]])
+    return cast(Matrix, _warp(pose.warp, height, width) @ np.vstack([posed, [0.0, 0.0, 1.0]]))
 
 
 def _warp(shares: Matrix, height: int, width: int) -> Matrix:
     """The affine map (2, 3) that displaces three corners by shares of the sides."""
     corners = np.array([[0.0, 0.0], [0.0, height], [width, 0.0]])
     homogeneous = np.column_stack([corners, np.ones(3)])
-    return np.linalg.solve(homogeneous, corners + shares * (width, height)).T
+    return cast(Matrix, np.linalg.solve(homogeneous, corners + shares * (width, height)).T)
 
 
 def posed(image: Pixels, matrix: Matrix) -> Pixels:
