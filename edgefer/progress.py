@@ -69,4 +69,4 @@ class Terminal:
 
     def note(self, text: str) -> None:
         self.notes.append(text)
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)

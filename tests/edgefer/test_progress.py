@@ -29,7 +29,7 @@ def test_without_a_terminal_there_are_notes_and_no_bars(capsys: pytest.CaptureFi
     told = Terminal()
     with told.task("a step", 3) as advance:
         advance(1)
-    told.note("[bold] stays as it is, however long the sentence may get: " + "word " * 40)
+    told.note("[bold] stays as it is, and so does synthetic:100:1, however long the sentence may get: " + "word " * 40)
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err == told.notes[0] + "\n"
