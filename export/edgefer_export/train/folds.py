@@ -22,6 +22,7 @@ from edgefer_export.data.dataset import Dataset
 from edgefer_export.data.splits import Subset, k_fold
 from edgefer_export.intervals import CONFIDENCE, Interval, wilson
 from edgefer_export.networks import registry
+from edgefer_export.saliency_maps import with_maps_for
 from edgefer_export.train.cache import SampleCache
 from edgefer_export.train.loop import Trainer
 from edgefer_export.train.run import train
@@ -159,6 +160,7 @@ def _fold(number: int, spec: TrainSpec, test: Dataset, reporter: Reporter) -> Fo
         band=metadata.band,  # type: ignore[arg-type]
     )
     load_weights(network.module, result.path)
+    test = with_maps_for(network, test, spec.saliency, reporter)
     cache = SampleCache(test, network.inputs, reporter, f"reading the test of fold {number}")
     names = tuple(each.name for each in network.inputs)
     logits = Trainer(network.module, spec, "ce_on_logits", "fp32", names).logits(cache)

@@ -41,6 +41,8 @@ class OfflineCopies:
         targets, subjects = targets_and_subjects(dataset)
         self._targets = tuple(target for target in targets for _ in range(FOLD))
         self._subjects = tuple(subject for subject in subjects for _ in range(FOLD))
+        # Copies of one image are read one after the other, and reading is slower than changing.
+        self._last: tuple[int, Sample] | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -72,7 +74,7 @@ class OfflineCopies:
 
     def __getitem__(self, index: int) -> Sample:
         place, copy = divmod(index, FOLD)
-        sample = self._dataset[place]
+        sample = self._original(place)
         if copy == 0:
             return sample
         name, change = _CHANGES[(copy - 1) // COPIES]
@@ -81,6 +83,12 @@ class OfflineCopies:
             chance = np.random.default_rng((self._seed, place, copy, camera if self._apart else 0))
             images[role] = change(image, chance)
         return Sample(images, sample.label, f"{sample.name} {name} {(copy - 1) % COPIES + 1}", sample.subject)
+
+    def _original(self, place: int) -> Sample:
+        last = self._last
+        if last is None or last[0] != place:
+            last = self._last = (place, self._dataset[place])
+        return last[1]
 
 
 def _rotation(image: Image, chance: np.random.Generator) -> Image:

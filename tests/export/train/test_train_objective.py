@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import sys
+import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ nn = torch.nn
 from edgefer_export.data.dataset import Sample  # noqa: E402
 from edgefer_export.networks.forward import forward  # noqa: E402
 from edgefer_export.train import TrainSpec, train  # noqa: E402
-from edgefer_export.train.log import CsvLog  # noqa: E402
+from edgefer_export.train.log import CsvLog, open_logs  # noqa: E402
 from edgefer_export.train.objective import CROSS_ENTROPY, Objective  # noqa: E402
 from edgefer_export.train.result import EpochFigure  # noqa: E402
 
@@ -146,6 +148,30 @@ def test_the_log_is_one_table_of_all_epochs(tmp_path: Path) -> None:
     assert (rows[0]["correct"], rows[1]["correct"]) == ("4", "")
     assert (rows[0]["loss cross-entropy"], rows[0]["loss other"]) == ("0.7", "")
     assert (rows[1]["validation_loss"], rows[1]["rate"]) == ("0.25", "0.002")
+
+
+def test_tensorboard_gets_what_the_log_gets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[tuple[str, float, int]] = []
+
+    class Writer:
+        def __init__(self, folder: str) -> None:
+            assert folder == str(tmp_path / "board")
+
+        def add_scalar(self, name: str, value: float, epoch: int) -> None:
+            written.append((name, value, epoch))
+
+        def flush(self) -> None:
+            written.append(("flushed", 0.0, 0))
+
+    module = types.ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = Writer  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    (log,) = open_logs(None, tmp_path / "board")
+    log([EpochFigure(3, 3, 0.7, 4, 8, 1.5, {CROSS_ENTROPY: 0.7}, None, 0.004)])
+    assert ("validation accuracy", 0.5, 3) in written
+    assert ("loss/cross-entropy", 0.7, 3) in written
+    assert written[-1][0] == "flushed"
+    assert "validation loss" not in {name for name, _, _ in written}
 
 
 def test_patience_ends_a_training(spec: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from edgefer.errors import UsageError  # noqa: E402
+from edgefer_export.checkpoint import read_metadata  # noqa: E402
 from edgefer_export.networks import registry  # noqa: E402
-from edgefer_export.train import RECIPES, TrainSpec, recipes_for, spec_from  # noqa: E402
+from edgefer_export.train import RECIPES, TrainSpec, recipes_for, spec_from, train  # noqa: E402
 from edgefer_export.train.recipes import find  # noqa: E402
 from edgefer_export.train.recipes.sane import DEFAULT  # noqa: E402
 from edgefer_export.train.stages import stage_of  # noqa: E402
@@ -30,6 +31,23 @@ def test_every_recipe_is_a_training_of_its_networks(name: str, network: str) -> 
         module = registry.create(network, spec.options).module
         stage_of(module, spec.stage, network)
     assert spec.recipe == name
+
+
+@pytest.mark.parametrize("name", list(dict.fromkeys(recipe.name for recipe in RECIPES)))
+def test_every_recipe_takes_a_step(name: str, squares: type, tmp_path: Path) -> None:
+    network = next(recipe for recipe in RECIPES if recipe.name == name).networks[-1]
+    options = {"width": "0.0625", "size": "64"}
+    if network == "ml-net":
+        options = {"width": "0.0625", "height": "32", "width_px": "32"}
+    if network == "saliency-alexnet":
+        options["saliency"] = "false"
+    data = "synthetic:16:1" if network == "ml-net" else squares(16)
+    given = {"options": options, "data": data, "output": tmp_path / "a.pt", "steps": 1, "batch": 4, "epoch_samples": 8}
+    result = train(spec_from(name, network=network, **given))
+    assert result.steps == 1
+    metadata = read_metadata(result.path)
+    assert metadata is not None
+    assert metadata.notes["recipe"] == name
 
 
 def test_names_are_of_one_recipe_for_a_network() -> None:

@@ -16,6 +16,7 @@ _SOURCE = "Marrero Fernandez et al. 2019, FERAtt, CVPR Workshops, DOI 10.1109/CV
 _BACKGROUNDS = (
     "backgrounds were photographs of COCO, which are not shipped: --backgrounds FOLDER, or textures of chance"
 )
+_VALIDATION = "the epoch was chosen on composed samples; here it is on the faces as they are"
 _ENCODER = "the encoder of the attention begins with ImageNet's weights, which are not shipped"
 
 RECIPES = (
@@ -25,7 +26,7 @@ RECIPES = (
         source=_SOURCE + "November and December 2018",
         networks=("feratt-paper",),
         ours=("sampler within a class",),
-        left_out=(_BACKGROUNDS, _ENCODER),
+        left_out=(_BACKGROUNDS, _ENCODER, _VALIDATION),
         options={"reconstruction": "2018", "sigma": "1", "size": "128", "norm": "cifar10"},
         optimiser="adam:amsgrad",
         learning_rate=1e-4,
@@ -45,6 +46,7 @@ RECIPES = (
         left_out=(
             _BACKGROUNDS,
             _ENCODER,
+            _VALIDATION,
             "the network of that date has one attention map and 32 features; feratt has one of each for every class",
             "the classifier got the clean face in place of the corrected one with probability 0.2",
             "64 samples a batch for AffectNet: --batch 64",
@@ -68,6 +70,7 @@ RECIPES = (
         left_out=(
             _BACKGROUNDS,
             _ENCODER,
+            _VALIDATION,
             "embeddings were mixed by default in the last form (mix=True); here they are not",
             "its images were grey, three times the same channel; here they keep their colours",
             "sigma is 1.0 until May and 0.5 from July 2019: --option sigma=1 for the former",

@@ -53,6 +53,7 @@ class Recipe:
     sampler: Sampler = "shuffled"
     epoch_samples: int | None = None
     patience: int | None = None
+    validation_share: float = 0.1
     stage: str | None = None
 
     def settings(self) -> dict[str, Any]:

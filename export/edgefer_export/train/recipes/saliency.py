@@ -33,7 +33,7 @@ RECIPES = (
         networks=("saliency-alexnet",),
         ours=(
             *("optimiser", "learning_rate", "head_rate", "weight_decay", "schedule", "epochs", "batch", "flip"),
-            *("crop", "option weight"),
+            *("crop", "validation_share", "option weight"),
         ),
         left_out=("it begins with a network of ILSVRC-2012, which is not shipped: --weights",),
         optimiser="sgd:0.9",
@@ -45,5 +45,6 @@ RECIPES = (
         batch=64,
         flip=True,
         crop=0.05,
+        validation_share=0.1 / 0.9,
     ),
 )
