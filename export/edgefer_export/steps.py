@@ -92,11 +92,11 @@ def make_graphs(
         started = time.perf_counter()
         with reporter.task("look for attention"):
             fused = fuse_attention(steps[-1].model)
-        notes = fused.report.sentences()
-        for note in notes:
+        for note in fused.report.sentences():
             reporter.note(note)
         if fused.changed:
-            steps.append(StepGraph("fused", fused.model, time.perf_counter() - started, notes))
+            seconds = time.perf_counter() - started
+            steps.append(StepGraph("fused", fused.model, seconds, fused.report.sentences()))
 
     quantised = None
     if spec.quantises and not network.native.startswith("int8"):

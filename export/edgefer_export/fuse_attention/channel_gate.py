@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from onnxscript import ir
 
 from edgefer_export.fuse_attention.block import Block, name_of
@@ -14,7 +15,6 @@ from edgefer_export.fuse_attention.values import (
     Dims,
     NoMatch,
     Trail,
-    Weights,
     closed,
     computed_inputs,
     described,
@@ -116,7 +116,7 @@ def _second(value: ir.Value, trail: Trail) -> tuple[Dense, tuple[ir.Value, ...]]
         layers = [read_dense(each, trail) for each in pair]
         if layers[0].weight.shape != layers[1].weight.shape or (layers[0].weight != layers[1].weight).any():
             raise NoMatch("the pooled vectors pass through different layers")
-        bias: Weights = (layers[0].bias_or_zero + layers[1].bias_or_zero) / 2
+        bias = np.divide(layers[0].bias_or_zero + layers[1].bias_or_zero, 2, dtype=np.float32)
         return Dense(layers[0].source, layers[0].weight, bias), (layers[0].source, layers[1].source)
     layer = read_dense(value, trail)
     node = producer(layer.source, "Add")
@@ -124,7 +124,7 @@ def _second(value: ir.Value, trail: Trail) -> tuple[Dense, tuple[ir.Value, ...]]
     if node is None or pair is None:
         return layer, (layer.source,)
     trail[node] = None
-    return Dense(layer.source, layer.weight, layer.bias_or_zero / 2), pair
+    return Dense(layer.source, layer.weight, np.divide(layer.bias_or_zero, 2, dtype=np.float32)), pair
 
 
 def _before_relu(value: ir.Value, trail: Trail) -> ir.Value:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from onnxscript import ir
 
 from edgefer_export.checks import Array, literal_graph, random_feeds, relative_error
 from edgefer_export.fuse_attention import reference
@@ -73,7 +75,7 @@ def whole_difference(before: onnx.ModelProto, after: onnx.ModelProto) -> str:
     return ""
 
 
-def _output(match: Block | Attention) -> object:
+def _output(match: Block | Attention) -> ir.Value:
     return match.root.outputs[0] if isinstance(match, Block) else match.output
 
 
@@ -116,7 +118,8 @@ def _in_double(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> Array:
     doubles = {
         name: np.asarray(array, np.float64) if array.dtype == np.float32 else array for name, array in feeds.items()
     }
-    return np.asarray(ReferenceEvaluator(wide).run(None, doubles)[0])
+    outputs: Any = ReferenceEvaluator(wide).run(None, doubles)
+    return np.asarray(outputs[0])
 
 
 def _error(found: Array, expected: Array) -> float:

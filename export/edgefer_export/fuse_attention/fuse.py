@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,8 @@ from edgefer_export.fuse_attention.rules import rewritten
 from edgefer_export.fuse_attention.scaled_attention import Attention
 from edgefer_export.fuse_attention.survey import Survey, as_graph, survey
 from edgefer_export.operators import DOMAIN, OPSET, Variant, variant_of
+
+Match = Block | Attention
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,13 @@ def fuse_attention(model: onnx.ModelProto) -> Fused:
         )
     found = survey(as_graph(model).graph)
     near = list(found.near)
-    blocks = _passed(_chosen(found, model, near), "block", near)
-    attentions = _passed([each for each in found.attentions if not each.normal], "attention", near)
-    result, blocks, attentions = _written(model, blocks, attentions, near)
-    undone = {each.key for each in found.attentions if not each.normal} - {each.key for each in attentions}
-    kept = [each for each in found.attentions if each.key not in undone]
+    matches: list[Match] = [*_chosen(found, model, near)]
+    matches += [each for each in found.attentions if not each.normal]
+    result, written = _written(model, _passed(matches, near), near)
+    blocks = [_found(each) for each in written if isinstance(each, Block)]
+    kept = [each for each in found.attentions if each.normal or each in written]
     moved = (_found_attention(each, "scale moved to Q") for each in kept)
-    report = FusionReport((*map(_found, blocks), *moved), tuple(near))
+    report = FusionReport((*blocks, *moved), tuple(near))
     return Fused(model if result is None else result, result is not None, report)
 
 
@@ -104,61 +106,59 @@ def _with_biases(candidates: Sequence[tuple[Block, ...]], given: Variant | None)
     return completed
 
 
-def _passed(matches: Sequence[Block] | Sequence[Attention], kind: str, near: list[Near]) -> list:  # type: ignore[type-arg]
+def _passed(matches: Sequence[Match], near: list[Near]) -> list[Match]:
     """Those that compute the same when they are written."""
     passed = []
     for match in matches:
         difference = difference_of(match, OPSET)
         if difference:
-            near.append(Near(match.operator if isinstance(match, Block) else kind, match.name, difference))
+            near.append(Near(_kind(match), match.name, difference))
         else:
             passed.append(match)
     return passed
 
 
 def _written(
-    model: onnx.ModelProto, blocks: list[Block], attentions: list[Attention], near: list[Near]
-) -> tuple[onnx.ModelProto | None, list[Block], list[Attention]]:
+    model: onnx.ModelProto, matches: list[Match], near: list[Near]
+) -> tuple[onnx.ModelProto | None, list[Match]]:
     """The graph with what can be written in it, None where that is nothing, and what was written.
 
     Where the whole does not compute the same with all of it, each match is tried on top of those before it.
     """
-    keys = [each.key for each in (*blocks, *attentions)]
-    if not keys:
-        return None, [], []
-    result, difference = _attempt(model, blocks, attentions, keys)
-    if difference:
-        kept: list[str] = []
-        result = None
-        for match in (*blocks, *attentions):
-            attempt, difference = _attempt(model, blocks, attentions, [*kept, match.key])
-            if difference:
-                kind = match.operator if isinstance(match, Block) else "attention"
-                near.append(Near(kind, match.name, f"in the whole graph {difference}"))
-            else:
-                kept.append(match.key)
-                result = attempt
-        keys = kept
-    return result, [each for each in blocks if each.key in keys], [each for each in attentions if each.key in keys]
+    if not matches:
+        return None, []
+    result, difference = _attempt(model, matches)
+    if not difference:
+        return result, matches
+    kept: list[Match] = []
+    whole = None
+    for match in matches:
+        result, difference = _attempt(model, [*kept, match])
+        if difference:
+            near.append(Near(_kind(match), match.name, f"in the whole graph {difference}"))
+        else:
+            kept.append(match)
+            whole = result
+    return whole, kept
 
 
-def _attempt(
-    model: onnx.ModelProto, blocks: Iterable[Block], attentions: Iterable[Attention], keys: list[str]
-) -> tuple[onnx.ModelProto | None, str]:
-    """The graph with the matches of these keys written, and why it may not be taken."""
+def _attempt(model: onnx.ModelProto, matches: list[Match]) -> tuple[onnx.ModelProto, str]:
+    """The graph with these matches written, and why it may not be taken."""
     graph = as_graph(model)
     found = survey(graph.graph)
-    wanted = {block.key: block for block in blocks if block.key in keys}
-    again = [
-        replace(block, weights=wanted[block.key].weights, name=wanted[block.key].name)
-        for extents in found.candidates()
-        for block in extents
-        if block.key in wanted and block.variant.attributes == wanted[block.key].variant.attributes
-    ]
-    both = [each for each in found.attentions if each.key in keys and not each.normal]
-    result = rewritten(model, graph, again, both)
+    wanted = {match.key: match for match in matches}
+    blocks = []
+    for block in (each for extents in found.candidates() for each in extents):
+        chosen = wanted.get(block.key)
+        if isinstance(chosen, Block) and chosen.operator == block.operator:
+            blocks.append(replace(block, weights=chosen.weights))
+    result = rewritten(model, graph, blocks, [each for each in found.attentions if each.key in wanted])
     result.ir_version = model.ir_version
     return result, whole_difference(model, result)
+
+
+def _kind(match: Match) -> str:
+    return match.operator if isinstance(match, Block) else "attention"
 
 
 def _found(block: Block) -> Found:

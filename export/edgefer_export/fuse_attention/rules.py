@@ -30,10 +30,8 @@ def rewritten(
         ExportError: the model is not of the project's opset.
     """
     writer = _Writer(UniqueNames(model.graph))
-    plans: dict[ir.Node, Callable[[Any], ir.Value]] = {}
-    plans |= {block.root: _deferred(writer.block, block) for block in blocks}
-    plans |= {attention.root: _deferred(writer.attention, attention) for attention in attentions}
-    writer.follow(plans)
+    writer.plans |= {block.root: _deferred(writer.block, block) for block in blocks}
+    writer.plans |= {attention.root: _deferred(writer.attention, attention) for attention in attentions}
     pattern.RewriteRuleSet([_rule(operator, writer) for operator in _OPERANDS]).apply_to_model(graph)
     result = ir.to_proto(graph)
     for node in result.graph.node:
@@ -73,9 +71,6 @@ class _Writer:
         self._weights: dict[tuple[tuple[int, ...], bytes], ir.Value] = {}
         self._replaced: dict[ir.Value, ir.Value] = {}
 
-    def follow(self, plans: dict[ir.Node, Callable[[Any], ir.Value]]) -> None:
-        self.plans.update(plans)
-
     def write(self, op: Any, y: ir.Value) -> ir.Value:
         self._replaced[y] = self.plans[y.producer()](op)
         return self._replaced[y]
@@ -99,13 +94,15 @@ class _Writer:
         scaled: ir.Value = op.Mul(self._now(unscaled), scale)
         _name_node(scaled, name)
         left = self._shaped(op, scaled, query) if query.scale is not None else scaled
-        right = attention.scores.inputs[1]
-        right = self._shaped(op, self._now(key.source), key) if key.scale is not None else self._now(right)
+        right = self._now(attention.scores.inputs[1])
+        if key.scale is not None:
+            right = self._shaped(op, key.source, key)
         result: ir.Value = op.MatMul(left, right)
         _name_node(result, attention.scores.name)
         return result
 
     def _shaped(self, op: Any, value: ir.Value, operand: Operand) -> ir.Value:
+        value = self._replaced.get(value, value)
         for node in operand.chain:
             others = (self._now(each) for each in node.inputs[1:])
             value = getattr(op, node.op_type)(value, *others, **dict(node.attributes))

@@ -103,7 +103,8 @@ def read_attention(softmax: ir.Node) -> Attention:
 
 def _product_with_values(softmax: ir.Node) -> tuple[ir.Value, list[ir.Node]]:
     """What the product of the weights with V gives, and the nodes from there back to the Softmax."""
-    node, tail = softmax, []
+    node = softmax
+    tail: list[ir.Node] = []
     for _ in range(_DEPTH):
         following = [each for each in readers(node.outputs[0]) if each.graph is node.graph]
         product = next((each for each in following if each.op_type == "MatMul"), None)

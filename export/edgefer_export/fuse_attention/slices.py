@@ -44,7 +44,7 @@ def sliced(nodes: Iterable[ir.Node], output: ir.Value, opset: int) -> onnx.Model
         elif value not in made:
             inputs[value.name] = _declared(value)
     kept = [ir.to_proto(node) for node in ordered if node.op_type != "Constant"]
-    end = helper.make_tensor_value_info(output.name, _element(output), None)
+    end = helper.make_tensor_value_info(str(output.name), _element(output), None)
     graph = helper.make_graph(kept, "part", list(inputs.values()), [end], list(stored.values()))
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION)
 
@@ -74,7 +74,7 @@ def _declared(value: ir.Value) -> onnx.ValueInfoProto:
     shape = dims(value)
     if shape is None or None in shape:
         raise NoMatch(f"the shape of {value.name} is not known")
-    return helper.make_tensor_value_info(value.name, _element(value), list(shape))
+    return helper.make_tensor_value_info(str(value.name), _element(value), list(shape))
 
 
 def _element(value: ir.Value) -> int:
