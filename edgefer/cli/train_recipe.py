@@ -34,8 +34,8 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
         "inverse:D (one-cycle)",
     )
     recipe.add_argument("--head-rate", metavar="F", type=float, help="factor on the rate of the last layer (1)")
-    recipe.add_argument("--weight-decay", metavar="D", type=float, help="(0.05)")
-    recipe.add_argument("--label-smoothing", metavar="S", type=float, help="(0.05)")
+    recipe.add_argument("--weight-decay", metavar="D", type=float, help="of the optimiser (0.05)")
+    recipe.add_argument("--label-smoothing", metavar="S", type=float, help="of the cross-entropy (0.05)")
     recipe.add_argument(
         "--dropout", metavar="P", type=float, help="of every dropout layer; by default the network's own"
     )
