@@ -54,13 +54,14 @@ def run(arguments: argparse.Namespace) -> Outcome:
             dataset = _with_maps(dataset, bundle, arguments.threads, stack)
         feeds = Feeds(dataset, bundle.graph().inputs)
         session = stack.enter_context(Session(bundle, threads=arguments.threads))
-        logits, truth, digests = _answers(session, feeds, told)
+        logits, truth, digests, unknown = _answers(session, feeds, told)
     warn(bundle.manifest.gate, told)
     payload = {
         "bundle": arguments.bundle,
         "digest": bundle.digest,
         "data": {"source": dataset.source, "digest": combined_digest(digests), "count": len(truth)},
         **_figures(logits, truth, labels),
+        "none_of_these": unknown,
         "seconds": time.monotonic() - started,
     }
     return Outcome(payload=payload, text=_text(payload))
@@ -79,15 +80,20 @@ def _with_maps(dataset: Dataset, bundle: Bundle, threads: int | None, stack: Exi
 
 def _answers(
     session: Session, feeds: Feeds, told: Reporter
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], list[str]]:
-    logits, truth, digests = [], [], []
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], list[str], int | None]:
+    """Logits, true classes and digests of all samples, and how many the session takes for none of the classes; None
+    where the bundle does not say where these lie."""
+    logits, truth, digests, known = [], [], [], []
     with told.task("answering", total=len(feeds)) as advance:
         for example in feeds.examples():
-            logits.append(session.infer(**example.tensors).logits)
+            estimate = session.infer(**example.tensors)
+            logits.append(estimate.logits)
+            known.append(estimate.known)
             truth.append(example.record.label)
             digests.append(example.record.digest)
             advance(1)
-    return np.stack(logits), np.array(truth), digests
+    unknown = None if None in known else known.count(False)
+    return np.stack(logits), np.array(truth), digests, unknown
 
 
 def _figures(logits: np.ndarray[Any, Any], truth: np.ndarray[Any, Any], labels: tuple[str, ...]) -> dict[str, Any]:
@@ -130,6 +136,8 @@ def _text(figures: dict[str, Any]) -> str:
         f"mean recall {percent(figures['mean_recall'])} of {present} classes ({interval['confidence']:.0%} interval "
         f"{percent(recall['low'])} to {percent(recall['high'])})",
     ]
+    if figures["none_of_these"] is not None:
+        lines.append(f"{figures['none_of_these']} of {figures['count']} are taken for none of the classes")
     recalls = [["class", "right", "of", "recall", "interval"]]
     for each in figures["classes"]:
         known = each["recall"] is not None

@@ -172,3 +172,21 @@ def test_inspect_and_infer_say_it(
     plain = tiny_bundle.write(tmp_path / "plain.edgefer")
     assert main(["infer", str(plain), *images]) == 0
     assert "spread" not in capsys.readouterr().out
+
+
+def test_evaluate_counts_what_is_none_of_these(
+    made: Made, tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    for role in ("visible", "infrared"):
+        for label in made[0].manifest.labels:
+            folder = tmp_path / "data" / role / label
+            folder.mkdir(parents=True)
+            cv2.imwrite(str(folder / "dark.png"), np.zeros((8, 8, 3), np.uint8))
+    for bundle, unknown in ((made[0], 5), (tiny_bundle, None)):
+        path = bundle.write(tmp_path / "x.edgefer")
+        asked = ["evaluate", str(path), "--data", str(tmp_path / "data"), "--layout", "pairs"]
+        assert main([*asked, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["none_of_these"] == unknown
+        assert main(asked) == 0
+        assert ("5 of 5 are taken for none of the classes" in capsys.readouterr().out) == (unknown is not None)

@@ -19,7 +19,7 @@ from edgefer_export.networks.feratt_checkpoint import State, adapted
 from edgefer_export.networks.feratt_losses import NEEDS_MASK, Reconstruction, gaussian_structure, reconstruction
 from edgefer_export.networks.feratt_parts import ChannelAffine, FeatureNet, Threshold, conv_relu
 from edgefer_export.networks.preact_resnet import PreActResNet18
-from edgefer_export.networks.resnet import scaled
+from edgefer_export.networks.resnet import MapFactory, scaled
 
 # Of CIFAR-10's RGB images in 0..1. The code of 2018 normalises its input by them; the last form undoes that in part
 # between the corrected image and the classifier, and goes on to mean and deviation 0.5.
@@ -83,6 +83,7 @@ class FerAtt(nn.Module):
         norm: what the image goes through first.
         objective: of a training.
         maps: whether `forward` gives the attention map and the corrected image as well.
+        attention: makes the attention module of each block of the classifier, if any.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class FerAtt(nn.Module):
         norm: nn.Module,
         objective: Objective,
         maps: bool,
+        attention: MapFactory | None = None,
     ) -> None:
         super().__init__()
         self.form, self.classes, self.objective, self.gives_maps = form, classes, objective, maps
@@ -111,7 +113,7 @@ class FerAtt(nn.Module):
         if form.threshold is not None:
             layers.append(Threshold(form.threshold))
         self.reconstruction = nn.Sequential(*layers)
-        self.representation = PreActResNet18(3, width)
+        self.representation = PreActResNet18(3, width, attention)
         pooled = self.representation.out_channels
         self.embed: nn.Module | None = None if dim is None else nn.Linear(pooled, dim)
         self.classify = nn.Linear(pooled if dim is None else dim, classes)

@@ -9,6 +9,7 @@ from torch import nn
 
 from edgefer.bundle.manifest import InputSpec
 from edgefer.errors import UsageError
+from edgefer_export.networks.blocks.choose import choose, names
 from edgefer_export.networks.family import Band, ImageNetNorm, NetworkFamily, common_options, image_input
 from edgefer_export.networks.feratt import CIFAR_DEVIATION, CIFAR_MEAN, FerAtt, Form, Objective
 from edgefer_export.networks.feratt_attention import FILTERS
@@ -22,6 +23,8 @@ SIZE_STEP = 64
 
 _LABEL_SETS = ("feratt", "bu-3dfe")
 _HEADS = ("gaussian", "plain")
+# What stands on one map, inside a block: BAM belongs between stages, and AFF takes the shortcut's map as well.
+_ATTENTIONS = tuple(name for name in names() if name == "none" or (choose(name).stage and not choose(name).between))
 _PAPER = "Marrero Fernandez et al. 2019, FERAtt, CVPR Workshops, DOI 10.1109/CVPRW.2019.00112"
 
 
@@ -65,6 +68,7 @@ def _options(*, size: int, norm: str, reconstruction: Reconstruction, sigma: str
         ),
         Option("head", "gaussian", "gaussian: an embedding, and logits from it; plain: logits alone", "choice", _HEADS),
         Option("dim", "64", "values of the embedding", "int", minimum=1, maximum=4096),
+        Option("attention", "none", "attention in every block of the classifier", choices=_ATTENTIONS),
         Option("maps", "false", "give the attention map and the corrected image as outputs, too", kind="flag"),
         Option(
             "reconstruction",
@@ -104,6 +108,7 @@ def _build(form: Callable[[Settings], Form]) -> Callable[[Settings], nn.Module]:
             norm=_norm(settings.text("norm")),
             objective=Objective(cast(Reconstruction, settings.text("reconstruction")), settings.number("sigma")),
             maps=settings.flag("maps"),
+            attention=choose(settings.text("attention")).stage,
         )
 
     return build

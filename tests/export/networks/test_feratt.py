@@ -312,6 +312,15 @@ def test_the_graph_computes_what_the_network_computes(name: str, options: dict[s
     assert operators.isdisjoint({"Gather", "Unsqueeze", "Slice", "Cast", "Shape"})
 
 
+def test_the_classifier_takes_attention_by_name() -> None:
+    plain, gated = made().module, made(attention="se").module
+    added = gated.state_dict().keys() - plain.state_dict().keys()
+    assert {name.split(".")[0] for name in added} == {"representation"}
+    assert len({name.partition(".attention.")[0] for name in added}) == 8
+    with pytest.raises(UsageError, match="attention='bam' is not one of"):
+        made(attention="bam")
+
+
 def test_the_affine_between_modules_is_one_product_and_one_sum() -> None:
     affine = ChannelAffine((2.0, 3.0, 4.0), (1.0, 0.0, -1.0))
     assert affine(torch.ones(1, 3, 1, 1)).flatten().tolist() == [3.0, 3.0, 3.0]
