@@ -57,6 +57,7 @@ class SaliencyClassifier(nn.Module):
         self.features, self.classifier = layers(
             settings.integer("classes"), settings.integer("size"), settings.number("width")
         )
+        self.apply(_initialise)
         self.weighting = SaliencyWeighting(settings.number("weight")) if settings.flag("saliency") else None
         self.norm: nn.Module = ImageNetNorm(3) if settings.text("norm") == "imagenet" else nn.Identity()
 
@@ -119,6 +120,14 @@ def vgg16(classes: int, size: int = 224, width: float = 1.0) -> tuple[nn.Sequent
         nn.Linear(hidden, classes),
     )
     return trunk.features, classifier
+
+
+def _initialise(module: nn.Module) -> None:
+    # He et al., "Delving Deep into Rectifiers", ICCV 2015, section 2.2: without batch norm, a signal that shrinks in
+    # every layer leaves eight of them with nothing to learn from.
+    if isinstance(module, (nn.Conv2d, nn.Linear)) and module.bias is not None:
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        nn.init.zeros_(module.bias)
 
 
 def _alexnet_side(size: int) -> int:
