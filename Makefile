@@ -11,7 +11,7 @@ BENCHMARKS ?= benchmarks
 BENCH_OUTPUT := bench-output/suite.json
 
 .PHONY: demo test test-slow test-pythons bench bench-store bench-check bench-synthetic bench-modelopt bench-rivals \
-    bench-false-alarms bench-open-loop lint docs clean rtx install
+    bench-false-alarms bench-open-loop bench-published bench-networks lint docs clean rtx install
 
 install: $(STAMP)
 
@@ -91,6 +91,14 @@ bench-false-alarms: $(STAMP)
 # Ten minutes of frames at 30 Hz through a full-width network, and the report of it.
 bench-open-loop: $(STAMP)
 	$(PY) benchmarks/open_loop.py bench-output
+
+# The published systems on synthetic pairs, five seeds; within an hour on two cores that do nothing else, resumable.
+bench-published: $(STAMP)
+	$(PY) -m benchmarks.published_study
+
+# Every registered network at full width: its graph beside what torch alone exports; resumable.
+bench-networks: $(STAMP)
+	$(PY) -m benchmarks.network_speed
 
 docs: $(STAMP)
 	$(PY) -m edgefer.cli.reference
