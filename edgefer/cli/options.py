@@ -7,7 +7,7 @@ import sys
 
 from edgefer.progress import Reporter, Silent, Terminal
 
-DATA_HELP = "a folder, or synthetic:COUNT:SEED[:lwir|nir]"
+DATA_HELP = "a folder, LAYOUT@FOLDER, or synthetic:COUNT:SEED[:lwir|nir]"
 
 
 def add_bundle(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,8 @@ def add_layout(parser: argparse.ArgumentParser) -> None:
         "--layout",
         metavar="NAME",
         default=argparse.SUPPRESS,
-        help="how the folder is arranged: folder, pairs or viri; by default its subfolders tell",
+        help="how the folder is arranged: folder, pairs, or a data set by name, with its options (docs/datasets.md); "
+        "by default its contents tell",
     )
 
 
