@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from edgefer.bundle.manifest import InputSpec
-from edgefer_export.networks.blocks.choose import choose, names, residual_trunk
+from edgefer_export.networks.blocks.choose import choose, residual_trunk, stage_names
 from edgefer_export.networks.family import Band, ImageNetNorm, NetworkFamily, common_options, image_input
 from edgefer_export.networks.options import Option, Settings
 from edgefer_export.networks.resnet import ResNetTrunk
@@ -40,7 +40,7 @@ ATTENTION_OPTION = Option(
     "attention",
     "none",
     "attention in every residual block of a ResNet (bam: between stages), at the end of every stage of a VGG",
-    choices=tuple(name for name in names() if name == "none" or choose(name).stage is not None),
+    choices=stage_names(),
 )
 
 

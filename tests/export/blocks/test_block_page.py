@@ -59,13 +59,23 @@ def test_the_table_has_every_attention_with_its_figures() -> None:
 
 def test_the_options_are_those_of_the_page() -> None:
     section = PAGE.partition("## By an option")[2].partition("\n## ")[0]
-    stated = set(re.findall(r"`((?:viri|cbam-early)-\w+)`", section))
-    for name in registry.names():
-        offered = [option for option in registry.describe(name).options if option.name == "attention"]
-        if name in stated:
-            assert offered[0].choices == choose.names()
-            assert offered[0].default == ("cbam" if name == "cbam-early-fusion" else "none")
-    assert stated == {"viri-visible", "viri-infrared", "viri-fusion", "cbam-early-fusion"}
+    stated = set(
+        re.findall(r"`([\w-]+)`", section.partition("`attention` is an option of")[2].partition("edgefer networks")[0])
+    )
+    options = {
+        name: option
+        for name in registry.names()
+        for option in registry.describe(name).options
+        if option.name == "attention"
+    }
+    assert set(options) == stated & set(registry.names())
+    for name, option in options.items():
+        assert option.default == ("cbam" if name == "cbam-early-fusion" else "none")
+        left_out = set(choose.names()) - set(option.choices)
+        if name.startswith("viri") or name == "cbam-early-fusion":
+            assert left_out == set(), name
+        else:
+            assert left_out == ({"aff", "bam"} if name.startswith("feratt") else {"aff"}), name
 
 
 def test_the_code_of_the_page_exports() -> None:

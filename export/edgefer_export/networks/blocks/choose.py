@@ -71,6 +71,11 @@ def names() -> tuple[str, ...]:
     return tuple(_ATTENTIONS)
 
 
+def stage_names() -> tuple[str, ...]:
+    """The names of what goes on a map, with no second one to add; `none` first."""
+    return tuple(name for name, each in _ATTENTIONS.items() if name == "none" or each.stage is not None)
+
+
 def choose(name: str) -> Attention:
     """The attention of that name; `none` has nothing in any place.
 
@@ -93,14 +98,5 @@ def residual_trunk(settings: Settings, channels: int, *, depth: Depth = 18) -> R
 
 def residual_option(default: str = "none") -> Option:
     """The option `attention` of a network with residual blocks."""
-    return _option(default, "in every residual block (bam: between stages)", names())
-
-
-def stage_option(default: str = "none") -> Option:
-    """The option `attention` of a network whose trunk has stages and no residual blocks."""
-    fitting = tuple(name for name, each in _ATTENTIONS.items() if name == "none" or each.stage is not None)
-    return _option(default, "at the end of every stage", fitting)
-
-
-def _option(default: str, place: str, choices: tuple[str, ...]) -> Option:
-    return Option("attention", default, f"attention {place}", choices=choices)
+    meaning = "attention in every residual block (bam: between stages)"
+    return Option("attention", default, meaning, choices=names())
