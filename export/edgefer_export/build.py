@@ -185,6 +185,8 @@ def _judge(
         if calibration is not None:
             check_disjoint(calibration.records, judged.evaluation.records)
         return judged
+    if saliency is not None and unseen is not None:
+        functions = saliency.forms(functions)
     first = network.reference_name
     runners: dict[str, LogitsFunction | Batched] = {first: Batched(logits_of(reference, network.logits))}
     runners.update({name: logits_of(function, network.logits) for name, function in functions.items()})

@@ -45,6 +45,11 @@ PREFIX = "saliency graph"
 EXCLUDE = "saliency:"
 """What stands before an expression of `exclude` that is about the nodes of this graph."""
 
+MAPS = "deployed maps"
+"""The step at which the maps become those of the graph that gets deployed."""
+
+Function = Callable[[Tensors], Outputs]
+
 _JUDGED = 32
 """Samples that its output is compared on: it costs a hundred times what a classifier does."""
 _GOLDEN_BYTES = 8 << 20
@@ -81,6 +86,16 @@ class SaliencyGraph:
         """Those of the classifier: the same faces, with the maps of the deployed graph."""
         data = WithSaliency(self.golden_data, self.deployed)
         return golden_inputs(network, data, most=self.golden.spec.count)
+
+    def forms(self, functions: Mapping[str, Function]) -> dict[str, Function]:
+        """The steps of the classifier's graph, with one more where the maps become those of the deployed graph, so that
+        what each of the two loses can be told apart."""
+        every: dict[str, Function] = {}
+        for name, function in functions.items():
+            if name not in EXACT_STEPS and MAPS not in every and self.reference is not self.deployed:
+                every[MAPS] = list(every.values())[-1]
+            every[name] = function
+        return every
 
     def evaluate(
         self,
@@ -179,7 +194,7 @@ def make_saliency_graph(spec: BuildSpec, weights: Path, resolved: Resolved, repo
     data = resolved.evaluation if spec.golden_from_data else None
     most = _golden_count(network.inputs + resolved.network.inputs)
     data = open_dataset(f"synthetic:{most}:{_GOLDEN_SEED}") if data is None else data
-    forms: dict[str, Callable[[Tensors], Outputs]] = {network.reference_name: network.reference(), **functions}
+    forms: dict[str, Function] = {network.reference_name: network.reference(), **functions}
     with told.task("golden inputs"):
         golden = answer(
             network,
