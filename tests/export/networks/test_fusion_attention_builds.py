@@ -41,19 +41,26 @@ def built(folder: Path, network: str, precision: Precision, **options: str) -> P
     return result.bundle
 
 
-@pytest.mark.parametrize("precision", ["int8", "fp16", "int8+fp16"])
-def test_fusion_attention_builds(precision: Precision, tmp_path: Path) -> None:
-    path = built(tmp_path, "fusion-attention", precision, backbones="vgg11+resnet34")
+@pytest.mark.parametrize(
+    ("precision", "pair", "count"),
+    [
+        ("int8+fp16", "vgg11+vgg13", 18),
+        pytest.param("int8", "vgg11+resnet34", 44, marks=pytest.mark.slow),
+        pytest.param("fp16", "resnet18+resnet34", 56, marks=pytest.mark.slow),
+    ],
+)
+def test_fusion_attention_builds(precision: Precision, pair: str, count: int, tmp_path: Path) -> None:
+    path = built(tmp_path, "fusion-attention", precision, backbones=pair)
     bundle = Bundle.read(path)
     (graph,) = bundle.manifest.graphs
     model = onnx.load_from_string(bundle.onnx(graph))
     assert operator_counts(model) == {"LocalGate": 1}
     dequantised = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
-    # 8 of VGG-11, 36 of ResNet-34 and 2 of the MLP on both.
-    assert len(convolutions) == 46
+    # Those of the trunks and 2 of the MLP on both.
+    assert len(convolutions) == count + 2
     quantised = [node for node in convolutions if node.input[1] in dequantised]
-    assert len(quantised) == (46 if precision.startswith("int8") else 0)
+    assert len(quantised) == (count + 2 if precision.startswith("int8") else 0)
     (softmax,) = [node for node in model.graph.node if node.op_type == "Softmax"]
     (scores,) = [node for node in model.graph.node if softmax.input[0] in node.output]
     assert scores.op_type == "MatMul"
@@ -66,6 +73,7 @@ def test_fusion_attention_builds(precision: Precision, tmp_path: Path) -> None:
     assert bundle.manifest.labels[3] == "happiness"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "precision"), [("late-fusion", "int8+fp16"), ("joint-fusion", "int8")])
 def test_baselines_build(network: str, precision: Precision, tmp_path: Path) -> None:
     path = built(tmp_path, network, precision, backbones="vgg11+vgg13", size="32")
