@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import pytest
 
@@ -35,6 +36,7 @@ def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+@cache
 def trunk(name: str, depth: int) -> ResNetTrunk:
     attention = choose.choose(name)
     with torch.device("meta"):

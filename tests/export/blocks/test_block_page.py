@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def code() -> str:
     return str(block)
 
 
+@cache
 def parameters(name: str, depth: int) -> int:
     attention = choose.choose(name)
     with torch.device("meta"):
