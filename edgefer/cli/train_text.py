@@ -76,7 +76,9 @@ def recipes_payload(recipes: Sequence[Recipe]) -> list[dict[str, Any]]:
 
 def _recipe_text(recipe: Recipe) -> str:
     settings = [
-        f"{name}={value}" for name, value in recipe.settings().items() if name != "options" and _is_said(name, value)
+        f"{name}={f'{value:.3g}' if isinstance(value, float) else value}"
+        for name, value in recipe.settings().items()
+        if _is_said(name, value)
     ]
     options = [f"{name}={value}" for name, value in recipe.options.items()]
     lines = [
@@ -93,7 +95,11 @@ def _recipe_text(recipe: Recipe) -> str:
 
 def _is_said(name: str, value: object) -> bool:
     """Whether a setting does anything."""
-    return name not in _ABOUT and value not in (None, False, 0, 0.0, "none") and (name, value) != ("moved", 1.0)
+    nothing = value in (None, False, 0, 0.0, "none", "shuffled") or (name, value) in (
+        ("moved", 1.0),
+        ("head_rate", 1.0),
+    )
+    return name not in _ABOUT and not nothing
 
 
 def _counted(correct: int, count: int, interval: Interval) -> str:

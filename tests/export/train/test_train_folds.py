@@ -73,6 +73,8 @@ def test_folds_go_on_after_an_interrupt(spec: Make, squares: type, monkeypatch: 
         cross_validate(replace(asked, seed=1), 2)
     with pytest.raises(CheckpointError, match="another training: folds was 2, is 4"):
         cross_validate(asked, 4)
+    with pytest.raises(CheckpointError, match="another training: pixels was"):
+        cross_validate(replace(asked, data=squares(32, seed=2)), 2)
 
 
 @pytest.mark.parametrize(
