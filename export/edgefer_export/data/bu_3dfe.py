@@ -1,8 +1,8 @@
 """Layout `bu-3dfe`: the Binghamton University 3D Facial Expression Database (Yin et al., FG 2006), its pictures.
 
 Every subject has a folder of models and pictures, and `F0001/F0001_AN01WH_F2D.bmp` says it all: subject (F or M and a
-number), expression (AN, DI, FE, HA, NE, SA, SU), level of intensity (01 to 04, neutral 00), ancestry, and that it is
-the picture with both halves of the face. The 3D models are passed over.
+number), expression (AN, DI, FE, HA, NE, SA, SU), level of intensity (01 to 04, neutral 00), ancestry, and F2D for the
+picture from the front. The 3D models and their textures are passed over.
 """
 
 from __future__ import annotations

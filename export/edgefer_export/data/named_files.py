@@ -40,7 +40,8 @@ def named_images(
     for path in sorted(root.rglob("*")):
         if path.is_dir():
             continue
-        if is_hidden(path) or not is_image(path) or scheme.like.search(path.stem) is None:
+        hidden = any(is_hidden(Path(part)) for part in path.relative_to(root).parts)
+        if hidden or not is_image(path) or scheme.like.search(path.stem) is None:
             ignored.append(path)
             continue
         match = scheme.exact.fullmatch(path.stem)

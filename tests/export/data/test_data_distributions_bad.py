@@ -196,6 +196,13 @@ def test_an_image_that_is_there_twice_is_named(write: Write, put: Put) -> None:
     assert "copy" in error.details
 
 
+def test_what_an_archive_leaves_behind_is_passed_over(write: Write, put: Put) -> None:
+    root = write("rafd")
+    put(root / "__MACOSX/Rafd090_01_Caucasian_female_angry_frontal.jpg")
+    put(root / ".trash/Rafd090_28_Caucasian_male_angry.jpg")
+    assert len(open_dataset(str(root), "rafd")) == 96
+
+
 def test_nvie_needs_both_halves_and_the_subject_in_the_name(write: Write, put: Put) -> None:
     root = write("nvie")
     put(root / "VIS/fear/009.png", "fear")
