@@ -21,8 +21,8 @@ from edgefer_export.networks.feratt_parts import ChannelAffine, FeatureNet, Thre
 from edgefer_export.networks.preact_resnet import PreActResNet18
 from edgefer_export.networks.resnet import MapFactory, scaled
 
-# Of CIFAR-10's RGB images in 0..1. The code of 2018 normalises its input by them; the last form undoes that in part
-# between the corrected image and the classifier, and goes on to mean and deviation 0.5.
+# Of CIFAR-10's RGB images in 0..1. The code of 2018 normalises its input by them. The last form does not, and yet
+# undoes it between the corrected image and the classifier, to normalise by mean and deviation 0.5 there.
 CIFAR_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR_DEVIATION = (0.2023, 0.1994, 0.2010)
 
