@@ -39,7 +39,8 @@ class MultiScaleAttention(nn.Module):
         self.gate = MultiScaleGate(channels, reduction=reduction)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * self.gate(x)
+        gated: torch.Tensor = x * self.gate(x)
+        return gated
 
 
 class AttentionalFusion(nn.Module):
@@ -54,7 +55,7 @@ class AttentionalFusion(nn.Module):
         self.gate = MultiScaleGate(channels, reduction=reduction)
 
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        weight = self.gate(x + y)
+        weight: torch.Tensor = self.gate(x + y)
         # y + w (x - y), which is the mixture with one product instead of two.
         return 2 * (y + weight * (x - y))
 
