@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -18,9 +19,10 @@ pytest.importorskip("onnxruntime")
 cv2 = pytest.importorskip("cv2")
 
 from edgefer import Bundle, SaliencySession  # noqa: E402
+from edgefer.bundle.arrays import encode_array  # noqa: E402
 from edgefer.bundle.verify import verify_bundle  # noqa: E402
 from edgefer.cli.main import main  # noqa: E402
-from edgefer.errors import CheckpointError, InputError, UsageError  # noqa: E402
+from edgefer.errors import BundleError, CheckpointError, InputError, UsageError  # noqa: E402
 from edgefer_export.build import build  # noqa: E402
 from edgefer_export.checkpoint import metadata_of, save_checkpoint  # noqa: E402
 from edgefer_export.data import open_dataset  # noqa: E402
@@ -163,6 +165,27 @@ def test_the_size_and_the_rate_of_the_saliency_graph_can_be_chosen(fp32: tuple[P
     assert maker.rate == pytest.approx(0.2)
     assert (classifier.batches, maker.batches) == ((1, 2), (1,))
     assert "saliency graph: the prior was learned on a grid of 1x1 and is resized to 2x1" in fp32[1]
+
+
+def test_each_output_has_its_own_tolerance(fp32: tuple[Path, str], tmp_path: Path) -> None:
+    bundle = Bundle.read(fp32[0])
+    manifest, golden = bundle.manifest, bundle.manifest.golden
+    assert golden is not None
+    held = {name: bundle.member(name) for name in bundle.members}
+    off = bundle.array(golden.expected["saliency"]) + np.float32(0.05)
+    members = {**held, golden.expected["saliency"]: encode_array(off)}
+    passed = {}
+    for allowed in (0.04, 0.06):
+        changed = msgspec.structs.replace(golden, tolerance=1.0, tolerances={"saliency": allowed})
+        path = Bundle.from_members(msgspec.structs.replace(manifest, golden=changed), members).write(tmp_path / "x")
+        checks = {check.name: check.passed for check in verify_bundle(path, "onnxruntime", threads=1).checks}
+        passed[allowed] = (checks["golden visible"], checks["golden saliency"])
+    assert passed == {0.04: (True, False), 0.06: (True, True)}
+    for tolerances in ({"logits": -1.0}, {"nothing": 1.0}):
+        changed = msgspec.structs.replace(golden, tolerances=tolerances)
+        with pytest.raises(BundleError) as caught:
+            Bundle.from_members(msgspec.structs.replace(manifest, golden=changed), held)
+        assert "the golden tolerance of" in caught.value.details
 
 
 def test_the_verbs_answer_with_both_graphs(
