@@ -26,8 +26,7 @@ def requirements(with_torch: bool) -> list[str]:
     if with_torch:
         return ["--editable", f"{ROOT}[export,cpu,vision,test]"]
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    # onnxscript belongs to torch's exporter and is of no use without it.
-    host = [line for line in extras["export"] if not line.startswith(("torch", "onnxscript"))]
+    host = [line for line in extras["export"] if not line.startswith("torch")]
     return ["--editable", f"{ROOT}[cpu,vision,test]", *host]
 
 

@@ -20,6 +20,10 @@ from edgefer_export.operators import DOMAIN, OPSET, Variant, variant_of
 
 Match = Block | Attention
 
+# Every block has one of these; a graph without any need not be read, which takes seconds where its weights are large.
+_ENDS = {"Mul", "Softmax"}
+_QUANTISED = {"QuantizeLinear", "DequantizeLinear"}
+
 
 @dataclass(frozen=True)
 class Fused:
@@ -44,7 +48,8 @@ def fuse_attention(model: onnx.ModelProto) -> Fused:
 
     What is written computes what was there: each match alone on random inputs against float64 (`check.TOLERANCE`), and
     the whole graph against the one that came in. A match that does not is left as it is and listed, as is whatever
-    would make the graph larger. Nodes of the domain that are there already stay.
+    would make the graph larger. Nodes of the domain that are there already stay, and so does a graph that came
+    quantised: its Q/DQ are placed for the nodes that it has.
 
     Raises:
         ExportError: the model is not of the project's opset.
@@ -55,6 +60,9 @@ def fuse_attention(model: onnx.ModelProto) -> Fused:
             f"the model is of opset {opset}, expected {OPSET}",
             hint="convert the model to it, or leave attention as it is",
         )
+    operators = {node.op_type for node in model.graph.node}
+    if not operators & _ENDS or operators & _QUANTISED:
+        return Fused(model, False, FusionReport())
     found = survey(as_graph(model).graph)
     near = list(found.near)
     matches: list[Match] = [*_chosen(found, model, near)]

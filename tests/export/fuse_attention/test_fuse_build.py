@@ -149,6 +149,18 @@ def test_an_onnx_file_gets_the_step_and_check_lists_it(
     assert "attention" in capsys.readouterr().out
 
 
+def test_the_code_of_the_page_runs(
+    own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "attention-in-your-network.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    plain = graphs_of(spec(own, tmp_path, precision="fp32", fuse_attention="off"), Silent()).final.model
+    onnx.save(plain, tmp_path / "theirs.onnx")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "page", "exec"), {})
+    assert "{'CbamAttention': 1, 'ChannelGate': 1}\n1 x CbamAttention (with residual" in capsys.readouterr().out
+
+
 def test_the_option_is_for_files(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"is for FILE\.py:FACTORY and ONNX files; viri-visible is none"):
         BuildSpec(network="viri-visible", output=tmp_path / "x.edgefer", fuse_attention="off")

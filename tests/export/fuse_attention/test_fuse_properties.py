@@ -131,7 +131,7 @@ def models(draw: Any) -> Any:
 FOUND: list[int] = []
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck))
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(hypothesis.HealthCheck))
 @given(model=models())
 def check_a_random_graph(model: Any) -> None:
     before = model.SerializeToString(deterministic=True)

@@ -261,6 +261,13 @@ def test_a_free_batch_is_taken() -> None:
     check_same(before, fused.model)
 
 
+def test_a_graph_that_came_quantised_stays() -> None:
+    quantised = ("k = QuantizeLinear (x, unit)", "d = DequantizeLinear (k, unit)")
+    before = model((*quantised, *(line.replace("(x,", "(d,") for line in SE)))
+    assert recognise(before).counts == {"ChannelGate": 1}
+    assert fuse_attention(before).model is before
+
+
 def test_channels_that_are_not_known_are_left() -> None:
     before = model(SE)
     before.graph.input[0].type.tensor_type.shape.dim[1].Clear()
