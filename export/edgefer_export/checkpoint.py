@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,10 @@ _DEPTH = 3
 # Before a bare name of one nested dict is looked for: what trainers call the weights.
 _USUAL_KEYS = ("state_dict", "model", "model_state_dict")
 _PREFIXES = ("module.", "_orig_mod.")
+# What torchvision calls the layers that a trunk lacks and those that see the image, and what trunks here have besides.
+_CLASSIFIERS = ("fc.", "classifier.")
+_FIRST_LAYERS = ("conv1.weight", "features.0.weight")
+_ATTENTION = re.compile(r"\.attention\.|^(between|after)\d\.")
 
 
 @runtime_checkable
@@ -135,10 +140,11 @@ def load_weights(module: nn.Module, path: str | os.PathLike[str]) -> CheckpointR
 
 
 def load_trunk(trunk: nn.Module, path: str | os.PathLike[str]) -> CheckpointReport:
-    """Initialise a ResNet-18 trunk from a classifier with torchvision's names; its `fc` is left out.
+    """Initialise a `ResNetTrunk` or a `VggTrunk` from a classifier with torchvision's names, whose fully connected
+    layers are left out.
 
     A first convolution for another number of channels is made from the checkpoint's: a grey one by the sum over the
-    colours, further channels by their mean.
+    colours, further channels by their mean. Attention keeps its fresh weights.
 
     Raises:
         CheckpointError: as `load_weights`.
@@ -146,16 +152,19 @@ def load_trunk(trunk: nn.Module, path: str | os.PathLike[str]) -> CheckpointRepo
     path = Path(path)
     content, digest = _read(path)
     state = _unprefixed(_state_dict(content, path))
-    state = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
+    state = {name: tensor for name, tensor in state.items() if not name.startswith(_CLASSIFIERS)}
     expected = trunk.state_dict()
-    if "conv1.weight" in state:
-        state["conv1.weight"] = _recoloured(state["conv1.weight"], expected["conv1.weight"].shape)
-    # Attention has no counterpart in a plain ResNet and keeps its fresh weights.
-    wanted = {name: tensor for name, tensor in expected.items() if ".attention." not in name or name in state}
+    for first in _FIRST_LAYERS:
+        if first in state and first in expected:
+            state[first] = _recoloured(state[first], expected[first].shape)
+    # Attention has no counterpart in a plain classifier.
+    wanted = {name: tensor for name, tensor in expected.items() if not _ATTENTION.search(name) or name in state}
     problems = _differences(wanted, state)
     if problems:
         raise CheckpointError(
-            f"{path} does not fit a ResNet-18 trunk", details="\n".join(problems), hint="expected torchvision's names"
+            f"{path} does not fit the trunk",
+            details="\n".join(problems),
+            hint="expected torchvision's names, and a ResNet or VGG (without batch norm) of the same depth",
         )
     _refuse_other_kinds(wanted, state, path)
     _refuse_non_finite(state, path)

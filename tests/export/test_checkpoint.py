@@ -23,7 +23,9 @@ from edgefer_export.checkpoint import (  # noqa: E402
 )
 from edgefer_export.networks import registry  # noqa: E402
 from edgefer_export.networks.attention import CbamAttention  # noqa: E402
+from edgefer_export.networks.blocks.bam import BottleneckAttention  # noqa: E402
 from edgefer_export.networks.resnet import ResNetTrunk  # noqa: E402
+from edgefer_export.networks.vgg import VggDepth, VggTrunk  # noqa: E402
 
 SMALL = {"width": "0.125", "size": "32"}
 
@@ -244,9 +246,30 @@ def test_attention_keeps_its_fresh_weights_when_a_trunk_is_loaded(tmp_path: Path
     assert torch.equal(trunk.state_dict()["layer1.0.conv1.weight"], state["layer1.0.conv1.weight"])
 
 
+@pytest.mark.parametrize(("depth", "attention"), [(11, None), (13, BottleneckAttention)])
+def test_a_vgg_starts_from_torchvisions_too(depth: VggDepth, attention: Any, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    state = {**VggTrunk(3, 0.125, depth=depth).state_dict(), "classifier.0.weight": torch.zeros(8, 8)}
+    torch.save(state, tmp_path / "vgg.pth")
+    trunk = VggTrunk(1, 0.125, after=attention, depth=depth)
+    report = load_trunk(trunk, tmp_path / "vgg.pth")
+    assert report.tensors == 2 * (depth - 3)
+    assert torch.equal(trunk.features[-3].weight, state[f"features.{len(trunk.features) - 3}.weight"])
+    grey = torch.rand(1, 1, 8, 8)
+    expected = nn.functional.conv2d(grey.expand(-1, 3, -1, -1), state["features.0.weight"])
+    torch.testing.assert_close(nn.functional.conv2d(grey, trunk.features[0].weight), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_resnet_between_whose_stages_attention_stands_starts_from_a_plain_one(tmp_path: Path) -> None:
+    path, state = torchvision_like(tmp_path)
+    trunk = ResNetTrunk(3, 0.125, between=BottleneckAttention)
+    load_trunk(trunk, path)
+    assert torch.equal(trunk.state_dict()["layer4.1.conv2.weight"], state["layer4.1.conv2.weight"])
+
+
 def test_a_trunk_of_another_depth_is_refused(tmp_path: Path) -> None:
     path, state = torchvision_like(tmp_path)
     state["layer3.2.conv1.weight"] = torch.zeros(1)
     torch.save(state, path)
-    with pytest.raises(CheckpointError, match="does not fit a ResNet-18 trunk"):
+    with pytest.raises(CheckpointError, match=r"(?s)does not fit the trunk.*ResNet or VGG"):
         load_trunk(ResNetTrunk(3, 0.125), path)

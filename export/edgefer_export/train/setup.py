@@ -18,6 +18,7 @@ from edgefer_export.networks import registry
 from edgefer_export.networks.family import Band
 from edgefer_export.networks.registry import LoadedNetwork
 from edgefer_export.networks.resnet import ResNetTrunk
+from edgefer_export.networks.vgg import VggTrunk
 from edgefer_export.saliency_maps import with_maps_for
 from edgefer_export.train.backbones import load_backbones
 from edgefer_export.train.offline import OfflineCopies
@@ -145,10 +146,10 @@ def _check_origin(network: LoadedNetwork, path: Path, reporter: Reporter) -> Non
 
 
 def _load_trunks(network: LoadedNetwork, path: Path) -> None:
-    """Give every ResNet trunk of the network the weights of one classifier with torchvision's names."""
-    trunks = [module for module in network.module.modules() if isinstance(module, ResNetTrunk)]
+    """Give every ResNet and VGG trunk of the network the weights of one classifier with torchvision's names."""
+    trunks = [module for module in network.module.modules() if isinstance(module, ResNetTrunk | VggTrunk)]
     if not trunks:
-        raise UsageError(f"{network.name} has no ResNet trunk to start from {path}", hint="give weights instead")
+        raise UsageError(f"{network.name} has no ResNet or VGG trunk to start from {path}", hint="give weights instead")
     for trunk in trunks:
         load_trunk(trunk, path)
 

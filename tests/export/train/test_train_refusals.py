@@ -146,7 +146,7 @@ def test_compositing_for_a_pair_of_cameras(spec: Make) -> None:
 
 
 def test_a_trunk_for_a_network_without_one(spec: Make, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no ResNet trunk"):
+    with pytest.raises(UsageError, match="no ResNet or VGG trunk"):
         train(
             spec(
                 network="saliency-alexnet",
