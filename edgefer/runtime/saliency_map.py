@@ -70,9 +70,11 @@ class SaliencyMap:
             _positions((face[side], face[side + 2]), (self.face[side], self.face[side + 2]), crop[side : side + 3 : 2])
             for side in (1, 0)
         )
-        between = _interpolated(self.values, self.down.scale * rows + self.down.offset)
-        found = _interpolated(between.T, self.across.scale * columns + self.across.offset).T
-        codes: npt.NDArray[np.uint16] = np.rint(found * FULL).astype(np.uint16)
+        # Columns first and then rows, whose many values then lie in memory as they are read.
+        between = _interpolated(self.values.T * FULL, self.across.scale * columns + self.across.offset).T
+        found = _interpolated(np.ascontiguousarray(between), self.down.scale * rows + self.down.offset)
+        found += 0.5
+        codes: npt.NDArray[np.uint16] = found.astype(np.uint16)
         return codes
 
 
