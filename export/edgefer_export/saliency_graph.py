@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from edgefer.bundle.container import Bundle
-from edgefer.bundle.manifest import InputSpec, SaliencySpec
+from edgefer.bundle.manifest import InputSpec, NetworkSpec, SaliencySpec
 from edgefer.errors import UsageError
 from edgefer.progress import Advance, Reporter
 from edgefer.runtime.saliency_map import MapMaker
@@ -31,6 +31,7 @@ from edgefer_export.data.feeds import Feeds
 from edgefer_export.evaluate import Batched, Evaluation, LogitsFunction, evaluate
 from edgefer_export.gate import GateResult
 from edgefer_export.golden import COUNT, Golden, answer, golden_inputs, joined
+from edgefer_export.networks import registry
 from edgefer_export.networks.loaded import LoadedNetwork
 from edgefer_export.networks.network import Network, Outputs, Tensors
 from edgefer_export.numeric_gate import compare_raw, judge_raw
@@ -149,7 +150,7 @@ class SaliencyGraph:
             golden=None if manifest.golden is None else joined(manifest.golden, self.golden.spec),
             saliency=SaliencySpec(
                 input=taken.name,
-                weight=float(manifest.network.options.get("weight", 1.0)),
+                weight=_weight(manifest.network),
                 network=parts.network_spec(self.network),
             ),
             provenance=provenance,
@@ -218,6 +219,11 @@ def make_saliency_graph(spec: BuildSpec, weights: Path, resolved: Resolved, repo
         deployed=deployed,
         evaluation=resolved.evaluation,
     )
+
+
+def _weight(network: NetworkSpec) -> float:
+    """w of a network of ours; what another does with its map is its own affair, and stated as the plain product."""
+    return float(network.options["weight"]) if network.name in registry.names() else 1.0
 
 
 def _golden_count(inputs: tuple[InputSpec, ...]) -> int:

@@ -167,6 +167,39 @@ def test_the_size_and_the_rate_of_the_saliency_graph_can_be_chosen(fp32: tuple[P
     assert "saliency graph: the prior was learned on a grid of 1x1 and is resized to 2x1" in fp32[1]
 
 
+OWN = """
+import torch
+
+class Own(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = torch.nn.Linear(3, 4)
+
+    def forward(self, visible, where):
+        return self.fc((visible * where).mean((2, 3)))
+
+def network(weight="heavy"):
+    return Own()
+"""
+
+
+@pytest.mark.slow
+def test_a_network_of_the_users_own_takes_maps(weights: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    output = tmp_path / "own.edgefer"
+    fields = {"network": f"{tmp_path}/own.py:network", "output": str(output), "saliency": str(weights["ml-net"])}
+    fields |= {"input": ["visible=3x32x32", "where=1x32x32:saliency"], "option": ["weight=heavy"]}
+    build(BuildSpec.from_fields({**fields, "flavour": "none", "exporter": "torchscript"}))
+    bundle = Bundle.read(output)
+    assert bundle.manifest.saliency is not None
+    assert (bundle.manifest.saliency.input, bundle.manifest.saliency.weight) == ("where", 1.0)
+    face = open_dataset("synthetic:1:5")[0].images["visible"]
+    with SaliencySession(bundle, threads=1) as following:
+        answer = following.infer_images(visible=face)
+    assert answer.labels == ("class_0", "class_1", "class_2", "class_3")
+    assert answer.outputs["saliency"].shape == (32, 32)
+
+
 def test_each_output_has_its_own_tolerance(fp32: tuple[Path, str], tmp_path: Path) -> None:
     bundle = Bundle.read(fp32[0])
     manifest, golden = bundle.manifest, bundle.manifest.golden
