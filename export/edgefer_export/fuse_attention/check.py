@@ -55,7 +55,7 @@ def difference_of(match: Block | Attention, opset: int) -> str:
     except NoMatch as reason:
         return str(reason)
     except Exception as error:  # onnxruntime and onnx raise whatever a part of a graph makes them raise
-        return f"it does not run by itself: {type(error).__name__}: {str(error).splitlines()[0][:200]}"
+        return f"it does not run by itself: {type(error).__name__}: {str(error).strip()[:200]}"
     return ""
 
 

@@ -36,7 +36,7 @@ class Fused:
 
 def recognise(model: onnx.ModelProto) -> FusionReport:
     """What blocks of attention a graph has, of any opset; nothing is run, and nothing changed."""
-    found = survey(as_graph(model).graph)
+    found = _searched(model)
     largest = [extents[0] for extents in found.candidates()]
     attentions = (_found_attention(each, "to be scaled on Q") for each in found.attentions)
     return FusionReport((*map(_found, largest), *attentions), tuple(found.near))
@@ -63,7 +63,7 @@ def fuse_attention(model: onnx.ModelProto) -> Fused:
     operators = {node.op_type for node in model.graph.node}
     if not operators & _ENDS or operators & _QUANTISED:
         return Fused(model, False, FusionReport())
-    found = survey(as_graph(model).graph)
+    found = _searched(model)
     near = list(found.near)
     matches: list[Match] = [*_chosen(found, model, near)]
     matches += [each for each in found.attentions if not each.normal]
@@ -73,6 +73,14 @@ def fuse_attention(model: onnx.ModelProto) -> Fused:
     moved = (_found_attention(each, "scale moved to Q") for each in kept)
     report = FusionReport((*blocks, *moved), tuple(near))
     return Fused(model if result is None else result, result is not None, report)
+
+
+def _searched(model: onnx.ModelProto) -> Survey:
+    """What a graph has; of one that cannot be read at all, that."""
+    try:
+        return survey(as_graph(model).graph)
+    except Exception as error:  # a graph of others may hold anything, and a build does not depend on this step
+        return Survey(near=[Near("graph", model.graph.name, f"it cannot be searched for attention: {_line(error)}")])
 
 
 def _chosen(found: Survey, model: onnx.ModelProto, near: list[Near]) -> list[Block]:
@@ -152,6 +160,14 @@ def _written(
 
 def _attempt(model: onnx.ModelProto, matches: list[Match]) -> tuple[onnx.ModelProto, str]:
     """The graph with these matches written, and why it may not be taken."""
+    try:
+        result = _with_matches(model, matches)
+        return result, whole_difference(model, result)
+    except Exception as error:  # onnxscript, onnx and onnxruntime raise whatever a graph makes them raise
+        return model, f"it cannot be written: {_line(error)}"
+
+
+def _with_matches(model: onnx.ModelProto, matches: list[Match]) -> onnx.ModelProto:
     graph = as_graph(model)
     found = survey(graph.graph)
     wanted = {match.key: match for match in matches}
@@ -162,7 +178,12 @@ def _attempt(model: onnx.ModelProto, matches: list[Match]) -> tuple[onnx.ModelPr
             blocks.append(replace(block, weights=chosen.weights))
     result = rewritten(model, graph, blocks, [each for each in found.attentions if each.key in wanted])
     result.ir_version = model.ir_version
-    return result, whole_difference(model, result)
+    return result
+
+
+def _line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"
 
 
 def _kind(match: Match) -> str:

@@ -77,7 +77,12 @@ def weights(seed: int = 5) -> dict[str, np.ndarray]:
         "unit": np.array(1.0),
         "sixth": np.array(1 / 6),
     }
-    drawn |= {"w1c": drawn["w1"][:, :, None, None], "w2c": drawn["w2"][:, :, None, None], "w1t": drawn["w1"].T}
+    drawn |= {
+        "w1d": -drawn["w1"][:, :, None, None],
+        "w1c": drawn["w1"][:, :, None, None],
+        "w2c": drawn["w2"][:, :, None, None],
+        "w1t": drawn["w1"].T,
+    }
     found = {name: np.asarray(array, np.float32) for name, array in drawn.items()}
     whole = {"spatial": [2, 3], "backwards": [-1, -2], "channel": [1], "row": [1, C], "wide": [1, C, 1, 1], "rows": [3]}
     whole |= {"columns": [2], "full": [1, C, SIDE, SIDE]}
@@ -230,6 +235,16 @@ LEFT = {
         "y",
         "the spatial gate reads average",
     ),
+    "two layers": (
+        changed(CBAM, hm="hm = Conv (pm, w1d, b1)"),
+        "y",
+        "the pooled vectors pass through different layers",
+    ),
+    "hard gate": (
+        changed(CBAM, g="g = HardSigmoid (s)"),
+        "y",
+        "a channel gate from average and maximum and no spatial gate",
+    ),
     "descriptor of the input": (
         changed(CBAM, top="top = ReduceMax <keepdims = 1> (x, channel)"),
         "y",
@@ -322,6 +337,27 @@ def test_a_whole_that_differs_is_undone_match_by_match(monkeypatch: pytest.Monke
     assert fused.report.counts == {"ChannelGate": 1}
     assert [near.reason for near in fused.report.near] == ["in the whole graph it is off"]
     check_same(before, fused.model)
+
+
+def raises(*arguments: Any) -> Any:
+    raise ValueError("nobody thought of this\nand a trace")
+
+
+def test_a_graph_that_cannot_be_searched_or_written_goes_on_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgefer_export.fuse_attention import fuse
+
+    before = model(SE)
+    with monkeypatch.context() as patched:
+        patched.setattr(fuse, "rewritten", raises)
+        fused = fuse_attention(before)
+        assert fused.model is before
+        (near,) = fused.report.near
+        assert near.reason == "in the whole graph it cannot be written: ValueError: nobody thought of this"
+    monkeypatch.setattr(fuse, "as_graph", raises)
+    fused = fuse_attention(before)
+    assert fused.model is before
+    assert fused.report.sentences() == recognise(before).sentences()
+    assert "cannot be searched for attention: ValueError: nobody thought of this" in fused.report.sentences()[0]
 
 
 def test_blocks_of_one_operator_become_one_variant() -> None:
