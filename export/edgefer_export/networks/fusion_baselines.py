@@ -73,8 +73,11 @@ def log_mean_probability(first: torch.Tensor, second: torch.Tensor) -> torch.Ten
     """log((softmax(first) + softmax(second)) / 2), rows of logits (N, C) to (N, C).
 
     Finite for any finite logits: no probability is formed that could become 0. With a and b the two logarithms,
-    log(exp a + exp b) = max(a, b) + log(1 + exp(-|a - b|)).
+    log(exp a + exp b) = max(a, b) + log(1 + exp(-|a - b|)). Half precision is computed and answered in float32.
     """
+    if first.dtype in (torch.float16, torch.bfloat16):
+        # As a mixed-precision training hands them over: their logarithms would keep two or three digits.
+        first, second = first.float(), second.float()
     a, b = _log_softmax(first), _log_softmax(second)
     return torch.maximum(a, b) + F.softplus(-(a - b).abs()) - math.log(2)
 

@@ -87,6 +87,14 @@ def test_certain_classifiers_leave_finite_logarithms_and_gradients() -> None:
     assert torch.isfinite(first.grad).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_answered_in_float32(dtype: torch.dtype) -> None:
+    first, second = (3 * torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(4))).to(dtype)
+    found = log_mean_probability(first, second)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, log_mean_probability(first.float(), second.float()))
+
+
 def test_early_and_joint_differ_in_what_they_train_alone() -> None:
     early, joint = (registry.create(name, SMALL).module for name in ("early-fusion", "joint-fusion"))
     joint.load_state_dict(early.state_dict())
