@@ -23,6 +23,7 @@ from edgefer_export.saliency_maps import with_maps_for
 from edgefer_export.train.backbones import load_backbones
 from edgefer_export.train.offline import OfflineCopies
 from edgefer_export.train.spec import TrainSpec
+from edgefer_export.train.stages import stage_of
 
 # Parts of a tower in a network of one camera, and where a fusion keeps them.
 _TOWER = {"trunk.": "{role}.", "gate.linear.": "fusion.{role}."}
@@ -120,6 +121,19 @@ def _start(network: LoadedNetwork, spec: TrainSpec, reporter: Reporter) -> None:
             )
         for role, path in zip(("visible", "infrared"), spec.towers, strict=True):
             _load_tower(network, role, path)
+    _warn_of_frozen(network, spec, reporter)
+
+
+def _warn_of_frozen(network: LoadedNetwork, spec: TrainSpec, reporter: Reporter) -> None:
+    """A note where a stage keeps parts as they are that have never been trained."""
+    started = (spec.weights, spec.trunk, spec.backbones, spec.towers)
+    stage = stage_of(network.module, spec.stage, network.name)
+    frozen = [name for name, factor in stage.factors.items() if factor == 0]
+    if frozen and all(path is None for path in started):
+        reporter.note(
+            f"The stage {stage.name} of {network.name} leaves {' and '.join(frozen)} as they are, and they begin with "
+            "random weights; --backbones gives them trained ones."
+        )
 
 
 def _check_origin(network: LoadedNetwork, path: Path, reporter: Reporter) -> None:
