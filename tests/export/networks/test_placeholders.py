@@ -167,7 +167,6 @@ def test_a_session_answers_with_one_camera_missing_in_int8(name: str, tmp_path: 
     )
     assert result.bundle is not None
     pair = SyntheticPairs(1, 9)[0].images
-    channels = network.inputs[1].shape[1]
     with Session(tmp_path / "x.edgefer", device="onnxruntime", cpu_form="deployed") as session:
         whole = session.infer_images(**pair)
         for missing in ("visible", "infrared"):
@@ -180,9 +179,9 @@ def test_a_session_answers_with_one_camera_missing_in_int8(name: str, tmp_path: 
             feeds = {key: torch.from_numpy(value) for key, value in tensors.items()} | {"present": present}
             with torch.no_grad():
                 expected = forward(network.module, feeds)["logits"][0].numpy()
-            # Eight bits a layer: the answer follows the network's and is not that of the pair.
+            # Eight bits a layer cost a hundredth or two of the logits; without its placeholder the answer would be off
+            # by about what separates it from that of the pair.
             spread = float(np.abs(expected - whole.logits).max())
-            assert float(np.abs(answer.logits - expected).max()) < 0.35 * max(spread, float(np.ptp(expected)))
+            assert float(np.abs(answer.logits - expected).max()) < 0.2 * spread
         with pytest.raises(InputError, match="all missing"):
             session.infer(visible=None, infrared=None)
-    assert channels in (1, 3)

@@ -46,31 +46,33 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[TrainSpec, int], N
     "changes",
     [
         {},
-        {"optimiser": "adam:amsgrad", "schedule": "cosine-as-run:3", "learning_rate": 1e-3},
-        {
-            "optimiser": "sgd:0.9:nesterov",
-            "schedule": "plateau:0:0.5",
-            "learning_rate": 0.01,
-            "sampler": "class-cyclic",
-        },
+        {"optimiser": "adam:amsgrad", "schedule": "plateau:0:0.5", "learning_rate": 1e-3, "sampler": "class-cyclic"},
         {
             "network": "viri-fusion",
             "options": {"width": "0.125", "size": "32", "present": "true", "placeholder": "learned"},
             "modality_dropout": 0.3,
+            "optimiser": "sgd:0.9:nesterov",
+            "schedule": "cosine-as-run:3",
+            "learning_rate": 0.01,
             "rotation": 10.0,
             "erasing": 0.2,
         },
     ],
-    ids=["default", "adam", "sgd", "fusion"],
+    ids=["default", "adam", "fusion"],
 )
 def test_a_resumed_training_gives_the_same_weights(
-    spec: Make, tmp_path: Path, interrupted: Callable[[TrainSpec, int], None], changes: dict[str, Any]
+    spec: Make,
+    squares: type,
+    tmp_path: Path,
+    interrupted: Callable[[TrainSpec, int], None],
+    changes: dict[str, Any],
 ) -> None:
-    whole = spec(output=tmp_path / "whole.pt", **changes)
+    small = {"data": squares(44), "epochs": 3, **changes}
+    whole = spec(output=tmp_path / "whole.pt", **small)
     expected = train(whole)
-    parts = spec(output=tmp_path / "parts.pt", resume=True, **changes)
-    interrupted(parts, 5)  # in the second epoch
-    interrupted(parts, 4)  # and once more, in the third
+    parts = spec(output=tmp_path / "parts.pt", resume=True, **small)
+    interrupted(parts, 3)  # in the second epoch
+    interrupted(parts, 3)  # and once more, in the third
     result = train(parts)
     assert whole.output.read_bytes() == parts.output.read_bytes()
     assert [replace(figure, seconds=0) for figure in result.history] == [
