@@ -93,7 +93,7 @@ def test_networks_lists_names_parameters_and_options(capsys: Capture) -> None:
     assert "10.7717/peerj-cs.2676" in said["viri-fusion"]["paper"]
     options = {each["name"]: each for each in said["viri-fusion"]["options"]}
     assert options["size"]["default"] == "224"
-    assert options["gate"]["choices"] == ["linear", "square"]
+    assert options["gate"]["choices"] == ["linear", "square", "none"]
 
 
 def test_one_network_in_words(capsys: Capture) -> None:
