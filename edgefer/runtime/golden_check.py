@@ -56,7 +56,9 @@ def check_golden(bundle: Bundle, golden: GoldenSpec, session: Answering) -> str:
                 hint="the graph does not compute on this machine what it computed where it was built",
             )
     worst = max(errors, key=lambda name: errors[name])
-    return f"{golden.count} inputs answered, largest error {errors[worst]:.2g} of {golden.tolerance_of(worst):g} allowed"
+    return (
+        f"{golden.count} inputs answered, largest error {errors[worst]:.2g} of {golden.tolerance_of(worst):g} allowed"
+    )
 
 
 def _feeds(bundle: Bundle, golden: GoldenSpec, graph: GraphSpec) -> dict[str, npt.NDArray[np.float32]]:
