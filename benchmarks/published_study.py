@@ -58,7 +58,7 @@ PROTOCOL = Protocol(
     networks={
         **_trio("", ("none", "none", "none")),
         **_trio("+gate", ("linear", "square", "square")),
-        "feratt": Trained(network="feratt", options=_SMALL, epochs=6, learning_rate=1e-3),
+        "feratt": Trained(network="feratt", options={**_SMALL, "sigma": "1"}, epochs=8, learning_rate=1e-3),
         "resnet18": Trained(
             network="backbone", options={**_SMALL, "backbone": "resnet18"}, epochs=6, learning_rate=3e-3
         ),
