@@ -90,7 +90,7 @@ PROTOCOL = Protocol(
         ),
         "saliency-alexnet": Trained(
             network="saliency-alexnet",
-            options={**_SMALL, "weight": "0.3"},
+            options={"width": "0.25", "size": "112", "weight": "0.3"},
             epochs=8,
             learning_rate=1e-3,
             saliency="ml-net",
