@@ -75,7 +75,7 @@ def compare(before: Any, after: Any) -> None:
         assert relative_error(found[name], value) <= 1e-5
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_a_scale_goes_to_q_and_nothing_else_changes(data: Any) -> None:
     draw = data.draw

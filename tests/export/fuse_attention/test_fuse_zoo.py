@@ -73,6 +73,22 @@ def check_same(before: Any, after: Any) -> None:
         assert relative_error(found, expected) <= 2e-5
 
 
+def check_form(graph: Any) -> None:
+    """Softmax of the product of a scaled Q and of K, with a mask in between at most."""
+    made = {output: node for node in graph.node if node.op_type != "Constant" for output in node.output}
+    softmax = next(node for node in graph.node if node.op_type == "Softmax")
+    node = made[softmax.input[0]]
+    while node.op_type != "MatMul":  # a mask may stand in between, and nothing that scales
+        assert node.op_type in ("Add", "Where")
+        node = next(made[name] for name in node.input if name in made)
+    query = made[node.input[0]]
+    while query.op_type in ("Transpose", "Reshape"):
+        query = made[query.input[0]]
+    assert query.op_type == "Mul"
+    factor = next(tensor for tensor in graph.initializer if tensor.name in query.input)
+    assert onnx.numpy_helper.to_array(factor) == pytest.approx(0.5)
+
+
 def test_the_tables_are_of_all_spellings(spellings: tuple[str, ...]) -> None:
     assert {*FOUND, *NEAR, "plain"} == set(spellings)
 
@@ -96,6 +112,8 @@ def test_a_spelling_is_found_and_computes_the_same(name: str, exporter: str, spe
         assert not fused.changed
     else:
         assert fused.changed
+    if form == "scale moved to Q":
+        check_form(fused.model.graph)
 
 
 @BOTH
@@ -118,21 +136,3 @@ def test_in_a_plain_network_there_is_nothing(exporter: str, spelled: Spelled) ->
     fused = fuse_attention(model)
     assert fused.report.sentences() == ()
     assert fused.model is model
-
-
-@BOTH
-@pytest.mark.parametrize("name", [name for name, (_, form) in FOUND.items() if form == "scale moved to Q"])
-def test_attention_has_the_form_that_tensorrt_fuses(name: str, exporter: str, spelled: Spelled) -> None:
-    graph = fuse_attention(spelled(exporter, name)).model.graph
-    made = {output: node for node in graph.node if node.op_type != "Constant" for output in node.output}
-    softmax = next(node for node in graph.node if node.op_type == "Softmax")
-    node = made[softmax.input[0]]
-    while node.op_type != "MatMul":  # a mask may stand in between, and nothing that scales
-        assert node.op_type in ("Add", "Where")
-        node = next(made[name] for name in node.input if name in made)
-    query = made[node.input[0]]
-    while query.op_type in ("Transpose", "Reshape"):
-        query = made[query.input[0]]
-    assert query.op_type == "Mul"
-    factor = next(tensor for tensor in graph.initializer if tensor.name in query.input)
-    assert onnx.numpy_helper.to_array(factor) == pytest.approx(0.5)
