@@ -1,4 +1,4 @@
-"""Attention as others write it: one module a spelling, all exported at once by each of torch's exporters."""
+"""Attention as others write it: one module a spelling, in the styles that are about."""
 
 from __future__ import annotations
 
@@ -6,19 +6,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
-torch = pytest.importorskip("torch")
-onnx = pytest.importorskip("onnx")
-onnxsim = pytest.importorskip("onnxsim")
-pytest.importorskip("onnxruntime")
-pytest.importorskip("onnxscript")
-
-from torch import nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
-
-from edgefer_export.dynamo import DynamoExporter  # noqa: E402
-from edgefer_export.torchscript import TorchScriptExporter  # noqa: E402
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 C, SIDE, TOKENS = 8, 6, 5
 
@@ -345,7 +335,7 @@ class Zoo(nn.Module):
         return {name: module(x) for name, module in self.all.items()}
 
 
-def _shaken(module: nn.Module) -> nn.Module:
+def shaken(module: nn.Module) -> nn.Module:
     """In evaluation mode, with batch norms that do something."""
     for each in module.modules():
         if isinstance(each, nn.BatchNorm2d):
@@ -354,38 +344,3 @@ def _shaken(module: nn.Module) -> nn.Module:
             for tensor in (each.running_var, each.weight):
                 tensor.data.uniform_(0.5, 2.0)
     return module.eval()
-
-
-@pytest.fixture(scope="session")
-def spellings() -> tuple[str, ...]:
-    """The names of all spellings."""
-    return tuple(SPELLINGS)
-
-
-@pytest.fixture(scope="session")
-def spelled() -> Callable[[str, str], Any]:
-    """`spelled(exporter, name)`: the graph of one spelling as that exporter writes it, simplified."""
-    whole: dict[str, Any] = {}
-    single: dict[tuple[str, str], Any] = {}
-
-    def graph(exporter: str, name: str) -> Any:
-        if exporter not in whole:
-            with torch.random.fork_rng():
-                torch.manual_seed(7)
-                zoo = _shaken(Zoo())
-            made = {"torchscript": TorchScriptExporter, "dynamo": DynamoExporter}[exporter]()
-            # torch's own module has a shortcut for evaluation, of which the older exporter knows nothing.
-            shortcut = torch.backends.mha.get_fastpath_enabled()
-            torch.backends.mha.set_fastpath_enabled(False)
-            try:
-                model = made.export(zoo, {"x": torch.rand(1, C, SIDE, SIDE)}, tuple(SPELLINGS), dynamic_batch=False)
-            finally:
-                torch.backends.mha.set_fastpath_enabled(shortcut)
-            model.ir_version = 9
-            whole[exporter] = onnx.shape_inference.infer_shapes(model, data_prop=True)
-        if (exporter, name) not in single:
-            model = onnx.utils.Extractor(whole[exporter]).extract_model(["x"], [name])
-            single[exporter, name], _ = onnxsim.simplify(model, check_n=0)
-        return single[exporter, name]
-
-    return graph
