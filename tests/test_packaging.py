@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import subprocess
 import sys
 import zipfile
@@ -87,9 +88,11 @@ def test_the_runtime_needs_no_heavy_package() -> None:
     assert EXTRAS["cpu"] == ["onnxruntime>=1.20"]
 
 
-def test_torch_is_pinned_by_the_constraints_file() -> None:
+def test_the_constraints_file_pins_to_the_release() -> None:
     lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
-    assert lines == ["torch==2.13.0"]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", line) for line in lines)
+    # A bare torch brings CUDA's libraries along, which are gigabytes.
+    assert "torch==2.13.0" in lines
 
 
 @pytest.mark.skipif(platform.system() != "Linux", reason="the wheel is built with the tools of a Linux checkout")
