@@ -35,7 +35,7 @@ from edgefer_export.onnx_export import export_onnx, random_inputs
 from edgefer_export.simplify import simplify
 
 GRAPHS = ("ours", "exported", "plain")
-PAUSE, SETTLE = 0.02, 2
+PAUSE, SETTLE = 0.02, 1
 MIB = 1 << 20
 
 

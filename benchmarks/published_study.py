@@ -34,8 +34,8 @@ def _trio(suffix: str, gates: tuple[str, str, str]) -> dict[str, Trained]:
     """The networks of one camera, and the fused one that starts from their towers and learns to miss a camera."""
     visible, infrared, fused = ({**_SMALL, "gate": gate} for gate in gates)
     return {
-        f"visible{suffix}": Trained(network="viri-visible", options=visible, epochs=8, learning_rate=3e-3),
-        f"infrared{suffix}": Trained(network="viri-infrared", options=infrared, epochs=7, learning_rate=3e-3),
+        f"visible{suffix}": Trained(network="viri-visible", options=visible, epochs=6, learning_rate=3e-3),
+        f"infrared{suffix}": Trained(network="viri-infrared", options=infrared, epochs=11, learning_rate=3e-3),
         f"fused{suffix}": Trained(
             network="viri-fusion",
             options={**fused, "present": "true", "placeholder": "learned"},
@@ -48,7 +48,7 @@ def _trio(suffix: str, gates: tuple[str, str, str]) -> dict[str, Trained]:
 
 
 PROTOCOL = Protocol(
-    train_pairs=8000,
+    train_pairs=10000,
     validation_pairs=500,
     test_pairs=2000,
     calibration_pairs=128,
@@ -58,7 +58,7 @@ PROTOCOL = Protocol(
     networks={
         **_trio("", ("none", "none", "none")),
         **_trio("+gate", ("linear", "square", "square")),
-        "feratt": Trained(network="feratt", options={**_SMALL, "sigma": "1"}, epochs=8, learning_rate=1e-3),
+        "feratt": Trained(network="feratt", options={**_SMALL, "sigma": "1"}, epochs=3, learning_rate=1e-3),
         "resnet18": Trained(
             network="backbone", options={**_SMALL, "backbone": "resnet18"}, epochs=6, learning_rate=3e-3
         ),
@@ -91,7 +91,7 @@ PROTOCOL = Protocol(
         "saliency-alexnet": Trained(
             network="saliency-alexnet",
             options={"width": "0.25", "size": "112", "weight": "0.3"},
-            epochs=8,
+            epochs=5,
             learning_rate=1e-3,
             saliency="ml-net",
         ),
