@@ -19,8 +19,8 @@ _T99 = 4.604
 
 
 class Speed(msgspec.Struct, frozen=True):
-    """One network. `medians` are seconds of each graph by pair of sessions; `nodes` are those of the graphs, functions
-    counted as one."""
+    """One network; options that are not its defaults stand behind its name. `medians` are seconds of each graph by pair
+    of sessions; `nodes` are those of the graphs, functions counted as one."""
 
     network: str
     parameters: int
@@ -60,10 +60,14 @@ def load() -> Found | None:
 
 
 def store(found: Found) -> None:
-    """Add networks to what has been measured, in place of older figures of the same."""
+    """Add networks to what has been measured, in place of older figures of the same, and of all of another machine."""
     names = {speed.network for speed in found.networks}
     before = load()
-    kept = [] if before is None else [speed for speed in before.networks if speed.network not in names]
+    kept = (
+        []
+        if before is None or before.machine != found.machine
+        else [speed for speed in before.networks if speed.network not in names]
+    )
     data = msgspec.json.format(msgspec.json.encode(Found(found.machine, (*kept, *found.networks))), indent=1)
     atomic.write_bytes(RESULTS, data + b"\n")
 

@@ -60,7 +60,7 @@ def run_network(protocol: Protocol, name: str, seed: int, data: SeedData, folder
     train(spec, reporter)
     seconds = time.monotonic() - started
     network = registry.create(trained.network, trained.options, labels=data.test.names if trained.counted else None)
-    figure = Figure(name=name, seed=seed, parameters=network.parameters, right={}, seconds=seconds)
+    figure = Figure(name=name, seed=seed, parameters=network.parameters, right={}, note=trained.note, seconds=seconds)
     if not trained.counted:
         return figure
     load_weights(network.module, spec.output)
