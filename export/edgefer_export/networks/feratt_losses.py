@@ -47,7 +47,8 @@ def reconstruction(
 ) -> torch.Tensor:
     """How far the corrected image is from the clean face on black, a scalar; d is their difference.
 
-    * `2018` (November and December): mean of d^2 with everything outside the face's mask black, at most 10.
+    * `2018` (November and December): mean of d^2 with the target 0 outside the face's mask, in the units of the network
+      (which is CIFAR-10's mean colour where the image is normalised by it), at most 10.
     * `2019-03` (24 and 25 March): 10 times the mean of d^2, which is cut at 30 first.
     * `2019-04` (from April to the last form): 5 times the mean of tanh(3 |d|), which the code writes as
       (exp(6 |d|) - 1) / (exp(6 |d|) + 1); at most 5.
