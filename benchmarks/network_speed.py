@@ -26,6 +26,7 @@ from benchmarks.network_speed_results import PAIRS, Found, Speed, load, markdown
 from edgefer import atomic
 from edgefer.benchmark.interleaved import interleaved
 from edgefer.benchmark.machine import describe
+from edgefer.benchmark.steady import Patience
 from edgefer.benchmark.timeline import Effort
 from edgefer.runtime.onnxruntime_runner import OnnxRuntimeRunner
 from edgefer_export.networks import registry
@@ -44,6 +45,7 @@ VARIANTS = (
 )
 """What the published systems have besides the defaults of every network."""
 PAUSE, SETTLE = 0.02, 1
+PATIENCE = Patience(runs=3, seconds=0.3, most_runs=60, most_seconds=5.0)
 MIB = 1 << 20
 
 
@@ -99,6 +101,7 @@ def measure(name: str, threads: int) -> Speed:
         found = interleaved(
             {each: (lambda runner=runner: runner.run(feeds)) for each, runner in runners.items()},  # type: ignore[misc]
             effort=Effort(12, 2.0, 60.0),
+            patience=PATIENCE,
             pause=PAUSE,
             settle=SETTLE,
         )
