@@ -32,6 +32,7 @@ def test_import(benchmark: Any, case: str) -> None:
         benchmark,
         pair,
         "import numpy",
-        goal=f"at most {1e3 * MOST_ADDED:.0f} ms more",
-        met=pair.added <= MOST_ADDED,
+        # The goal is of the package; a session brings what it runs on.
+        goal=f"at most {1e3 * MOST_ADDED:.0f} ms more" if case == "import" else "",
+        met=pair.added <= MOST_ADDED if case == "import" else None,
     )
