@@ -10,12 +10,17 @@ from pathlib import Path
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
     """Write `data` to `path` through a temporary file in the same folder, flushed to disk before it is renamed.
 
-    Whatever goes wrong (full disk, interrupt), `path` keeps what it had and the temporary file is removed.
+    Whatever goes wrong (full disk, interrupt), `path` keeps what it had and the temporary file is removed. A device or
+    a pipe (`/dev/stdout`) is written to as it is: a rename would put a file in its place.
 
     Raises:
         OSError: the folder does not exist, is read-only or the disk is full.
     """
     target = Path(path)
+    if target.exists() and not target.is_file():
+        with target.open("wb") as stream:
+            stream.write(data)
+        return target
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     # The file asked for gets the permissions of any new file of the user's, which `tempfile` would not give it.
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)

@@ -17,6 +17,11 @@ def check_output(flag: str, path: str | os.PathLike[str]) -> None:
     target = Path(path)
     if target.is_dir():
         raise UsageError(f"{flag} names the folder {target}; a file is expected.")
+    if target.exists() and not target.is_file():
+        # A device or a pipe, which is written to as it is.
+        if not os.access(target, os.W_OK):
+            raise UsageError(f"{flag} {target} cannot be written to.", hint="Name a file.")
+        return
     if not target.parent.is_dir():
         raise UsageError(
             f"{flag} {target} is in a folder that does not exist.", hint=f"Create it: mkdir -p {target.parent}"

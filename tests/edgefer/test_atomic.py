@@ -78,3 +78,23 @@ def test_permissions_are_those_of_any_new_file(mask: int, tmp_path: Path) -> Non
         os.umask(before)
     modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("written", "plain")}
     assert modes == {0o666 & ~mask}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        atomic.write_bytes(pipe, b"content")
+        assert os.read(reader, 100) == b"content"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no full device")
+def test_a_full_device_is_said_and_stays(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left"):
+        atomic.write_bytes("/dev/full", b"content")
+    assert Path("/dev/full").is_char_device()

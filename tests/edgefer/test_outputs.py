@@ -41,3 +41,15 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     Path("file").write_text("")
     with pytest.raises(UsageError, match="is below"):
         check_folder("--report", "file/new")
+
+
+def test_a_device_may_stand_in_a_folder_that_cannot_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) == pipe)
+    check_output("--output", pipe)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(UsageError, match="cannot be written to"):
+        check_output("--output", pipe)
