@@ -15,6 +15,9 @@ from edgefer.errors import BundleError, InputError
 
 Embeddings = npt.NDArray[np.floating[Any]]
 
+_AT_ONCE = 1 << 20
+"""Differences of embeddings from means that are in memory at a time."""
+
 
 class ClassMeans:
     """Where the classes lie in an embedding, and how wide each is.
@@ -28,9 +31,22 @@ class ClassMeans:
         self._means = means.astype(np.float64)
         self._scale = 1.0 / np.array(spread, np.float64)
 
+    @property
+    def size(self) -> int:
+        """D, the number of values of an embedding."""
+        return int(self._means.shape[1])
+
     def distances(self, embeddings: Embeddings) -> npt.NDArray[np.float64]:
         """How far each of (N, D) is from the nearest class: the smallest of its distances to the means, each in units
         of that class's spread; (N,) float64."""
+        rows = max(1, _AT_ONCE // self._means.size)
+        if len(embeddings) <= rows:
+            return self._nearest(embeddings)
+        return np.concatenate(
+            [self._nearest(embeddings[start : start + rows]) for start in range(0, len(embeddings), rows)]
+        )
+
+    def _nearest(self, embeddings: Embeddings) -> npt.NDArray[np.float64]:
         differences = embeddings.astype(np.float64)[:, None, :] - self._means
         lengths = np.sqrt(np.einsum("ncd,ncd->nc", differences, differences))
         nearest: npt.NDArray[np.float64] = (lengths * self._scale).min(axis=1)
@@ -48,8 +64,16 @@ class Rejection:
         """The distance of an embedding (D,) from the nearest class, and whether that is near enough to be of it.
 
         Raises:
+            BundleError: the graph gives an embedding of another shape than the manifest says.
             InputError: the embedding is not finite.
         """
+        expected = (self._means.size,)
+        if embedding.shape != expected:
+            raise BundleError(
+                f"the graph answered an embedding '{self.output}' of the shape {embedding.shape} for each example, "
+                f"expected {expected}, as the means of the classes have it",
+                hint="build the bundle again",
+            )
         distance = float(self._means.distances(embedding[None])[0])
         if not math.isfinite(distance):
             raise InputError(

@@ -4,6 +4,7 @@ refused."""
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,28 @@ def test_an_embedding_that_is_not_finite_is_an_error() -> None:
         judge(np.array([np.nan, 0.0], np.float32))
     assert judge(np.array([2.0, 0.0], np.float32)) == (2.0, True)
     assert judge(np.array([2.5, 0.0], np.float32)) == (2.5, False)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 2)])
+def test_an_embedding_of_another_shape_than_the_means_is_refused(shape: tuple[int, ...]) -> None:
+    judge = Rejection("embedding", ClassMeans(np.zeros((2, 2), np.float32), (1.0, 1.0)), 2.0).judge
+    with pytest.raises(BundleError, match=r"of the shape \(.*expected \(2,\)"):
+        judge(np.zeros(shape, np.float32))
+
+
+def test_distances_of_many_embeddings_need_no_more_memory_than_of_some() -> None:
+    rng = np.random.default_rng(0)
+    embeddings, means = rng.normal(size=(3000, 64)).astype(np.float32), rng.normal(size=(40, 64)).astype(np.float32)
+    known = ClassMeans(means, rng.uniform(1, 2, 40))
+    tracemalloc.start()
+    try:
+        distances = known.distances(embeddings)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # All differences together are 3000 x 40 x 64 doubles, 61 MB; at a time 8 MB of them are there.
+    assert most < 20e6
+    np.testing.assert_array_equal(distances, [known.distances(each[None])[0] for each in embeddings])
 
 
 def test_inspect_and_infer_say_it(
