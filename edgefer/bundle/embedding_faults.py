@@ -28,8 +28,9 @@ def embedding_faults(manifest: Manifest, members: Collection[str]) -> Iterator[s
         yield f"the means of the classes are said to be in member '{embedding.means}', which is missing"
     if len(embedding.spread) != len(manifest.labels):
         yield f"there are {len(embedding.spread)} spreads of classes for {len(manifest.labels)} labels"
-    if not all(math.isfinite(spread) and spread > 0 for spread in embedding.spread):
-        yield f"the spreads of the classes are {embedding.spread}; each must be above 0"
+    # Distances are in units of a spread: one over it has to be a number, too.
+    if not all(math.isfinite(spread) and spread > 0 and math.isfinite(1 / spread) for spread in embedding.spread):
+        yield f"the spreads of the classes are {embedding.spread}; each must be above 0, and not by less than 1e-308"
     if not (math.isfinite(embedding.reject_beyond) and embedding.reject_beyond > 0):
         yield f"the distance from which a sample is of no class is {embedding.reject_beyond}; it must be above 0"
     if not 0 < embedding.kept <= 1:

@@ -42,6 +42,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "no member": ({"means": "embedding/none.npy"}, "said to be in member 'embedding/none.npy', which is missing"),
     "four spreads": ({"spread": (1.0,) * 4}, "4 spreads of classes for 5 labels"),
     "no spread": ({"spread": (1.0, 1.0, 0.0, 1.0, 1.0)}, "each must be above 0"),
+    "a spread that has no inverse": ({"spread": (1.0, 1.0, 1e-310, 1.0, 1.0)}, "not by less than 1e-308"),
     "nothing near": ({"reject_beyond": 0.0}, "is of no class is 0.0"),
     "nobody kept": ({"kept": 0.0}, "samples kept is 0.0"),
     "more than all kept": ({"kept": 1.5}, "samples kept is 1.5"),
