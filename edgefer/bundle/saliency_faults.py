@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 from edgefer.bundle.manifest import GraphSpec, Manifest
 
+SLOWEST = 1e-9
+"""The least rate of a saliency graph: a run in months. One over the smallest numbers is no number of frames."""
+
 
 def saliency_faults(manifest: Manifest) -> Iterator[str]:
     """Every contradiction about the saliency map, as a sentence."""
@@ -41,8 +44,8 @@ def _of_maker(graph: GraphSpec) -> Iterator[str]:
     images = [spec for spec in graph.inputs if spec.role == "visible" and spec.image is not None]
     if len(images) != 1 or len(graph.inputs) != 1:
         yield f"graph 'saliency' has {len(graph.inputs)} inputs; expected one, a visible image"
-    if graph.rate > 1:
-        yield f"graph 'saliency' has the rate {graph.rate}; it runs once a frame at most"
+    if not SLOWEST <= graph.rate <= 1:
+        yield f"graph 'saliency' has the rate {graph.rate}; it runs once a frame at most, and in 1e9 frames at least"
     if 1 not in graph.batches:
         yield f"graph 'saliency' has the batches {graph.batches}; it looks at one frame at a time"
     if not graph.outputs or len(graph.outputs[0].shape) != 4 or graph.outputs[0].shape[1] != 1:

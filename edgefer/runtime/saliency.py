@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from os import PathLike
 from types import TracebackType
+from typing import NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,15 @@ NO_MAP = -1
 """The age of a map where there is none yet."""
 
 Tensor = npt.NDArray[np.float32]
+
+
+class _Frame(NamedTuple):
+    """A frame with the box of the face and the part of it that is within the image."""
+
+    image: Image
+    face: Box
+    crop: Box
+    colour: ColourOrder
 
 
 class SaliencySession:
@@ -71,8 +81,8 @@ class SaliencySession:
             self._saliency, self._classifier = session(maker), session(served)
             self._maker = map_maker(maker, self._saliency)
             self._face, self._map_input = _inputs(served, opened)
+            self._preprocessors = Preprocessor(self._face), Preprocessor(self._map_input)
             self._stack = stack.pop_all()
-        self._preprocessors = Preprocessor(self._face), Preprocessor(self._map_input)
         self._lock = threading.Lock()
         self._frames = self._runs = 0
         self.reset()
@@ -123,13 +133,14 @@ class SaliencySession:
                 stays due.
 
         Raises:
-            InputError: the image or the box is not as above, or a graph answered what is not finite. The map is then
-                as it was before.
+            InputError: the image, the box or the colour is not as above, or the saliency graph answered what is not
+                finite: the map and its age are then as they were before. Or the classifier did, for which the frame
+                counts as any other.
             EnvironmentMismatch: OpenCV is not installed.
             UsageError: the session is closed.
         """
-        tensors, age = self._tensors(visible, box, colour, run)
-        return self._with_map(self._classifier.infer(**tensors), tensors, age)
+        tensors, age = self._tensors(self._framed(visible, box, colour), run)
+        return self._with_map(self._classifier.infer_batch([tensors])[0], tensors, age)
 
     def infer_batch(
         self,
@@ -141,15 +152,21 @@ class SaliencySession:
         """The answers for the next frames, the first of them first; the classifier runs in the batches of its graph.
 
         Raises:
-            InputError: as `infer_images`; or there are not as many boxes as frames.
+            InputError: as `infer_images`, and the message names the frame: no frame counts where an image, a box or
+                the colour is not as it must be; where the saliency graph answers what is not finite, those before do.
+                Or there are not as many boxes as frames.
             UsageError: the session is closed.
         """
         if boxes is not None and len(boxes) != len(frames):
             raise InputError(f"there are {len(frames)} frames and {len(boxes)} boxes", hint="give a box, or None, each")
-        made = [
-            self._tensors(frame, None if boxes is None else boxes[index], colour, None)
-            for index, frame in enumerate(frames)
-        ]
+        checked = []
+        for index, frame in enumerate(frames):
+            with _naming(index):
+                checked.append(self._framed(frame, None if boxes is None else boxes[index], colour))
+        made = []
+        for index, framed in enumerate(checked):
+            with _naming(index):
+                made.append(self._tensors(framed, None))
         answers = self._classifier.infer_batch([tensors for tensors, _ in made])
         return [self._with_map(answer, *each) for answer, each in zip(answers, made, strict=True)]
 
@@ -158,6 +175,7 @@ class SaliencySession:
         self._stack.close()
 
     def __enter__(self) -> SaliencySession:
+        self._classifier.__enter__()
         return self
 
     def __exit__(
@@ -168,27 +186,29 @@ class SaliencySession:
     def __repr__(self) -> str:
         return f"<SaliencySession {self._classifier!r} every {self._every}>"
 
-    def _tensors(
-        self, image: Image, box: Sequence[float] | None, colour: ColourOrder, run: bool | None
-    ) -> tuple[dict[str, Tensor], int]:
-        """The tensors of a frame by input name, and the age of its map."""
+    def _framed(self, image: Image, box: Sequence[float] | None, colour: ColourOrder) -> _Frame:
+        """What a caller gives for a frame, checked before anything of the session changes."""
+        if colour not in get_args(ColourOrder):
+            raise InputError(f"the colour order is {colour!r}, expected 'bgr' or 'rgb'")
         image = checked_image(image, self._face.name)
-        face, crop = face_box(box, image)
-        found, age = self._next(image, face, crop, colour, run)
+        return _Frame(image, *face_box(box, image), colour)
+
+    def _tensors(self, frame: _Frame, run: bool | None) -> tuple[dict[str, Tensor], int]:
+        """The tensors of a frame by input name, and the age of its map."""
+        image, face, crop, colour = frame
+        found, age = self._next(frame, run)
         shape = (crop[3] - crop[1], crop[2] - crop[0])
         codes = np.full(shape, FULL, np.uint16) if found is None else found.on(face, crop)
         part = image[crop[1] : crop[3], crop[0] : crop[2]]
         of_face, of_map = self._preprocessors
         return {self._face.name: of_face(part, colour=colour), self._map_input.name: of_map(codes)}, age
 
-    def _next(
-        self, image: Image, face: Box, crop: Box, colour: ColourOrder, run: bool | None
-    ) -> tuple[SaliencyMap | None, int]:
+    def _next(self, frame: _Frame, run: bool | None) -> tuple[SaliencyMap | None, int]:
         """The map for the next frame and its age, the saliency graph run where it is due."""
         with self._lock:
             due = self._map is None or self._age + 1 >= self._every
             if due if run is None else run:
-                self._map = self._maker(image, face=face, crop=crop, colour=colour)
+                self._map = self._maker(frame.image, face=frame.face, crop=frame.crop, colour=frame.colour)
                 self._age = 0
                 self._runs += 1
             elif self._map is not None:
@@ -216,6 +236,15 @@ def serving(bundle: Bundle) -> tuple[GraphSpec, GraphSpec]:
     graphs = bundle.manifest.graphs
     served = next(graph for graph in graphs if any(spec.name == said.input for spec in graph.inputs))
     return served, bundle.graph("saliency")
+
+
+@contextmanager
+def _naming(index: int) -> Iterator[None]:
+    """Says which frame a refusal is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"frame {index}: {error.message}", hint=error.hint, details=error.details) from error
 
 
 def map_maker(graph: GraphSpec, session: Session) -> MapMaker:

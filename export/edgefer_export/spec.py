@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgefer.bundle.manifest import BudgetSpec, Precision, Role
+from edgefer.bundle.saliency_faults import SLOWEST
 from edgefer.errors import UsageError
 from edgefer.outputs import check_folder, check_output
 from edgefer_export.budget import check_budget
@@ -260,8 +261,9 @@ def _check_ranges(spec: BuildSpec) -> None:
             raise UsageError(f"`--percentile` goes with `--method percentile`, not with `--method {spec.method}`.")
         if not 50.0 < spec.percentile <= 100.0:
             raise UsageError(f"`--percentile` lies above 50 and is at most 100, not {spec.percentile:g}.")
-    if spec.saliency_every < 1:
-        raise UsageError(f"`--saliency-every` takes a whole number from 1, not {spec.saliency_every}.")
+    if not 1 <= spec.saliency_every <= 1 / SLOWEST:
+        most = f"{1 / SLOWEST:,.0f}"
+        raise UsageError(f"`--saliency-every` takes a whole number from 1 to {most}, not {spec.saliency_every}.")
     if spec.saliency is None and (spec.saliency_options or spec.saliency_every != DEFAULT_EVERY):
         raise UsageError(
             "`--saliency-option` and `--saliency-every` are about a saliency graph, and none is asked for.",

@@ -6,6 +6,7 @@ W mean(visible * saliency) + b.
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -35,6 +36,8 @@ from edgefer.bundle.manifest import (  # noqa: E402
     SaliencySpec,
 )
 from edgefer.errors import BundleError, InputError, UsageError  # noqa: E402
+from edgefer.runtime import saliency as runtime  # noqa: E402
+from edgefer.runtime.saliency_map import MapMaker, SaliencyMap  # noqa: E402
 
 LABELS = ("angry", "happy", "neutral", "sad", "surprise")
 SIDE = 16
@@ -53,6 +56,20 @@ def saved(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
+
+
+class CountedSession(edgefer.Session):
+    """A session that knows how many of its kind are open."""
+
+    open = 0
+
+    def __init__(self, *given: Any, **how: Any) -> None:
+        super().__init__(*given, **how)
+        CountedSession.open += 1
+
+    def close(self) -> None:
+        super().close()
+        CountedSession.open -= 1
 
 
 def maker_onnx(*, inverse: bool = False) -> bytes:
@@ -244,7 +261,15 @@ def test_several_frames_are_answered_as_one_after_the_other(batches: tuple[int, 
         assert one.outputs["saliency_age"] == other.outputs["saliency_age"]
 
 
-def test_threads_share_one_sequence() -> None:
+def test_threads_share_one_sequence(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = MapMaker.__call__
+
+    def slow(maker: MapMaker, *given: Any, **how: Any) -> SaliencyMap:
+        # Long enough for the other threads to find the map missing, if nothing makes them wait.
+        time.sleep(0.005)
+        return run(maker, *given, **how)
+
+    monkeypatch.setattr(MapMaker, "__call__", slow)
     with session() as following, ThreadPoolExecutor(8) as pool:
         ages = list(
             pool.map(lambda n: int(following.infer_images(visible=frame(n)).outputs["saliency_age"]), range(30))
@@ -261,6 +286,68 @@ def test_a_closed_session_says_so() -> None:
     following.close()
     with pytest.raises(UsageError, match="closed"):
         following.infer_images(visible=frame())
+    with pytest.raises(UsageError, match="closed"):
+        following.infer_batch([])
+    with pytest.raises(UsageError, match="closed"), following:
+        pass
+
+
+@pytest.mark.parametrize("wrong", ["image", "box", "colour"])
+def test_a_batch_with_a_frame_that_cannot_be_counts_none(wrong: str) -> None:
+    frames, boxes = [frame(n) for n in range(4)], [None, None, None, None]
+    how: dict[str, Any] = {}
+    if wrong == "image":
+        frames[2] = frames[2].astype(np.float32)
+    elif wrong == "box":
+        boxes[2] = (100, 100, 5, 5)  # type: ignore[call-overload]
+    else:
+        how = {"colour": "hsv"}
+    with session() as following:
+        following.infer_images(visible=frame(9))
+        with pytest.raises(InputError, match=f"^frame {0 if wrong == 'colour' else 2}: "):
+            following.infer_batch(frames, boxes, **how)
+        info = following.info["saliency"]
+        assert isinstance(info, dict)
+        assert (info["frames"], info["runs"], info["age"]) == (1, 1, 0)
+        if wrong == "colour":
+            with pytest.raises(InputError, match="colour order"):
+                following.infer_images(visible=frame(), run=False, **how)
+            assert following.info["saliency"] == info
+
+
+def test_a_map_in_a_batch_that_is_not_finite_names_its_frame() -> None:
+    with session(made(inverse=True), every=1) as following:
+        with pytest.raises(InputError, match=r"^frame 1: .*not finite"):
+            following.infer_batch([frame(1), np.zeros((SIDE, SIDE, 3), np.uint8), frame(2)])
+        info = following.info["saliency"]
+    assert isinstance(info, dict)
+    assert (info["frames"], info["runs"], info["age"]) == (1, 1, 0)
+
+
+def test_an_input_may_be_called_as_an_argument_of_python_is() -> None:
+    said = manifest()
+    classifier, maker = said.graphs
+    inputs = (msgspec.structs.replace(classifier.inputs[0], name="self"), classifier.inputs[1])
+    said = msgspec.structs.replace(said, graphs=(msgspec.structs.replace(classifier, inputs=inputs), maker))
+    model = onnx.load_model_from_string(classifier_onnx(1))
+    model.graph.input[0].name = model.graph.node[0].input[0] = "self"
+    members = {"graphs/visible.onnx": model.SerializeToString(), "graphs/saliency.onnx": maker_onnx()}
+    with session(Bundle.from_members(said, members)) as following, session() as other:
+        assert np.array_equal(
+            following.infer_images(visible=frame()).logits, other.infer_images(visible=frame()).logits
+        )
+
+
+def test_both_graphs_are_closed_when_the_face_is_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = manifest()
+    classifier, maker = said.graphs
+    inputs = (msgspec.structs.replace(classifier.inputs[0], image=None), classifier.inputs[1])
+    said = msgspec.structs.replace(said, graphs=(msgspec.structs.replace(classifier, inputs=inputs), maker))
+    monkeypatch.setattr(runtime, "Session", CountedSession)
+    monkeypatch.setattr(CountedSession, "open", 0)
+    with pytest.raises(InputError, match=r"'visible' .* is not one that images can be made into"):
+        session(made(said))
+    assert CountedSession.open == 0
 
 
 def test_the_first_graph_is_closed_when_the_second_cannot_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,6 +407,7 @@ def _changed(**changes: Any) -> Manifest:
         (_changed(weight=float("nan")), "weight of the saliency map is nan"),
         (_changed(input="elsewhere"), "goes to the input 'elsewhere', which 0 graphs have"),
         (_changed(role="other"), "no graph has the role 'saliency'"),
+        (_changed(rate=1e-310), "has the rate 1e-310; it runs once a frame"),
         (_changed(rate=2.0), "has the rate 2.0; it runs once a frame"),
         (_changed(map={"role": "other"}), "of role 'other'"),
         (_changed(map={"image": None}), "expected an image"),
