@@ -109,7 +109,7 @@ def _in_turn(
     patience: Patience | None,
     task: Task,
 ) -> dict[str, Found]:
-    errors = {name: difference(answers, rival.run()) for name, rival in rivals.items()}
+    errors = {name: differences(answers, rival.run()) for name, rival in rivals.items()}
     actions: dict[str, Callable[[], object]] = {name: rival.run for name, rival in rivals.items()}
     measured = interleaved({_OURS: ours, **actions}, effort=effort, patience=patience, pause=PAUSE, settle=SETTLE)
     mine = latency(measured.durations[_OURS], confidence=effort.confidence)
@@ -120,7 +120,7 @@ def _in_turn(
             ours=mine,
             theirs=latency(measured.durations[name], confidence=effort.confidence),
             ratio=measured.ratio(_OURS, name),
-            max_error=errors[name],
+            max_error=max(errors[name].values(), default=0.0),
             note=_joined(_warning(errors[name], task), measured.cut, _TURN),
         )
         for name, rival in rivals.items()
@@ -158,23 +158,28 @@ def _in_blocks(
     )
 
 
-def difference(ours: Outputs, theirs: Outputs) -> float:
-    """The largest max|a - b| / max(1, max|ours|) of any output; infinite where one is missing or of another shape."""
-    worst = 0.0
+def differences(ours: Outputs, theirs: Outputs) -> dict[str, float]:
+    """max|a - b| / max(1, max|ours|) of each output; infinite where it is missing or of another shape."""
+    errors = {}
     for name, value in ours.items():
         other = theirs.get(name)
-        if other is None or np.shape(other) != value.shape:
-            return float("inf")
-        worst = max(worst, relative_error(np.asarray(other), value))
-    return worst
+        alike = other is not None and np.shape(other) == value.shape
+        errors[name] = relative_error(np.asarray(other), value) if alike else float("inf")
+    return errors
 
 
-def _warning(error: float, task: Task) -> str:
-    golden = task.bundle.manifest.golden
-    allowed = golden.tolerance if golden is not None else _TOLERANCES[str(task.bundle.manifest.precision)]
-    if error <= allowed:
+def _warning(errors: Mapping[str, float], task: Task) -> str:
+    """What to say where an output is farther off than its own tolerance; of several, about the farthest."""
+    golden, precision = task.bundle.manifest.golden, str(task.bundle.manifest.precision)
+    allowed = {name: _TOLERANCES[precision] if golden is None else golden.tolerance_of(name) for name in errors}
+    beyond = [name for name, error in errors.items() if not error <= allowed[name]]
+    if not beyond:
         return ""
-    return f"its outputs differ from ours by {error:.2g}, more than {allowed:g}: it may not compute the same"
+    worst = max(beyond, key=lambda name: errors[name])
+    return (
+        f"its output '{worst}' differs from ours by {errors[worst]:.2g}, more than {allowed[worst]:g}: it may not "
+        "compute the same"
+    )
 
 
 def _joined(*parts: str) -> str:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -122,6 +123,29 @@ def test_a_rival_that_computes_something_else_is_noted(tiny_bundle: Bundle, monk
         found, _ = measure_rivals(session, tiny_bundle, ["wrong", "less"], effort=BRIEF, patience=BRIEFLY)
     assert all("may not compute the same" in each.note for each in found)
     assert found[1].max_error == float("inf")
+
+
+def test_each_output_has_a_tolerance_of_its_own(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Off:
+        name = "off"
+
+        def prepare(self, task: Task) -> Prepared:
+            with Session(task.bundle, device="onnxruntime", threads=1) as session:
+                outputs = dict(session.run(task.feeds))
+            outputs["logits"] = outputs["logits"] + np.float32(0.05)
+            return Prepared(lambda: outputs, task.settings(self.name, {}))
+
+    monkeypatch.setattr(rival_table, "RIVALS", (Off(),))
+    members = {name: tiny_bundle.member(name) for name in tiny_bundle.members}
+    noted = []
+    for tolerance, tolerances in ((1e-3, {"logits": 1.0}), (1.0, {"logits": 1e-3}), (1.0, {})):
+        golden = msgspec.structs.replace(tiny_bundle.manifest.golden, tolerance=tolerance, tolerances=tolerances)
+        manifest = msgspec.structs.replace(tiny_bundle.manifest, golden=golden)
+        bundle = Bundle.from_members(manifest, members)
+        with Session(bundle, device="onnxruntime", threads=1) as session:
+            found, _ = measure_rivals(session, bundle, ["off"], effort=BRIEF, patience=BRIEFLY)
+        noted.append("output 'logits' differs" in found[0].note)
+    assert noted == [False, True, False]
 
 
 def test_closing_is_not_forgotten_when_measuring_fails(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
