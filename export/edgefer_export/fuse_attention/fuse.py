@@ -16,7 +16,7 @@ from edgefer_export.fuse_attention.report import Found, FusionReport, Near
 from edgefer_export.fuse_attention.rules import rewritten
 from edgefer_export.fuse_attention.scaled_attention import Attention
 from edgefer_export.fuse_attention.survey import Survey, as_graph, survey
-from edgefer_export.operators import DOMAIN, OPSET, Variant, variant_of
+from edgefer_export.operators import DOMAIN, OPSET, Variant, operator_counts, variant_of
 
 Match = Block | Attention
 
@@ -102,7 +102,8 @@ def _chosen(found: Survey, model: onnx.ModelProto, near: list[Near]) -> list[Blo
         for extents in candidates:
             block = next((each for each in extents if each.variant == wanted and taken.isdisjoint(each.nodes)), None)
             if block is None:
-                near.append(Near(operator, extents[0].name, f"it is {extents[0].variant}, and most are {wanted}"))
+                others = "the nodes that are there already are" if operator in given else "most are"
+                near.append(Near(operator, extents[0].name, f"it is {extents[0].variant}, and {others} {wanted}"))
                 continue
             chosen.append(block)
             taken.update(block.nodes)
@@ -176,9 +177,23 @@ def _with_matches(model: onnx.ModelProto, matches: list[Match]) -> onnx.ModelPro
         chosen = wanted.get(block.key)
         if isinstance(chosen, Block) and chosen.operator == block.operator:
             blocks.append(replace(block, weights=chosen.weights))
-    result = rewritten(model, graph, blocks, [each for each in found.attentions if each.key in wanted])
+    attentions = [each for each in found.attentions if each.key in wanted]
+    result = rewritten(model, graph, blocks, attentions)
+    _check_written(model, result, matches, len(attentions))
     result.ir_version = model.ir_version
     return result
+
+
+def _check_written(before: onnx.ModelProto, after: onnx.ModelProto, matches: Sequence[Match], attentions: int) -> None:
+    """That each match is there: a rewriter that leaves one out gives a graph that computes the same, and a report that
+    says what is not so."""
+    blocks = Counter(match.operator for match in matches if isinstance(match, Block))
+    grown = Counter(operator_counts(after)) - Counter(operator_counts(before))
+    if grown != blocks or attentions != len(matches) - blocks.total():
+        raise ExportError(
+            f"of {dict(blocks) or 'no'} blocks and {len(matches) - blocks.total()} attentions to write, "
+            f"{dict(grown) or 'no'} blocks and {attentions} attentions were written"
+        )
 
 
 def _line(error: Exception) -> str:

@@ -15,7 +15,7 @@ from onnx import parser  # noqa: E402
 
 from edgefer.errors import ExportError  # noqa: E402
 from edgefer_export.checks import literal_graph, relative_error  # noqa: E402
-from edgefer_export.fuse_attention import check, fuse_attention, recognise  # noqa: E402
+from edgefer_export.fuse_attention import check, fuse, fuse_attention, recognise, rules  # noqa: E402
 from edgefer_export.operators import attach_functions  # noqa: E402
 
 C, HIDDEN, SIDE = 6, 3, 5
@@ -392,6 +392,23 @@ def test_nodes_that_are_there_already_decide_the_variant() -> None:
     fused = fuse_attention(before)
     assert fused.model is before
     assert "without b1" in fused.report.near[0].reason
+    assert "the nodes that are there already are" in fused.report.near[0].reason
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_the_rewriter_leaves_out_is_listed(which: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgetful(before: Any, graph: Any, blocks: Any, attentions: Any) -> Any:
+        kept = [block for index, block in enumerate(blocks) if index != which or len(blocks) == 1]
+        return rules.rewritten(before, graph, kept, attentions)
+
+    monkeypatch.setattr(fuse, "rewritten", forgetful)
+    before = model((*SE, *SECOND_SE), "z")
+    fused = fuse_attention(before)
+    assert fused.report.counts == {"ChannelGate": 1}
+    assert sum(node.domain == "edgefer" for node in fused.model.graph.node) == 1
+    (near,) = fused.report.near
+    assert "of {'ChannelGate': 2} blocks" in near.reason
+    check_same(before, fused.model)
 
 
 def test_equal_weights_are_stored_once() -> None:
