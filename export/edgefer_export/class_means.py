@@ -16,6 +16,7 @@ from edgefer.errors import DataError, EdgeferError, UsageError
 from edgefer.progress import Reporter
 from edgefer.runtime.class_means import ClassMeans
 from edgefer_export.data import open_dataset
+from edgefer_export.data.dataset import Dataset
 from edgefer_export.data.feeds import Feeds
 from edgefer_export.evaluate import evaluate
 from edgefer_export.networks.network import Network, Outputs, Tensors
@@ -61,10 +62,20 @@ class Located:
 
 
 def data_of_means(
-    spec: BuildSpec, network: Network, outputs: Sequence[OutputSpec], calibration: Feeds | None, reporter: Reporter
+    spec: BuildSpec,
+    network: Network,
+    outputs: Sequence[OutputSpec],
+    calibration: Feeds | None,
+    reporter: Reporter,
+    *,
+    with_maps: Callable[[Dataset], Dataset] | None = None,
 ) -> Feeds | None:
-    """The data that the means come from: `--embedding`, else the calibration data where it has the network's classes.
-    None where the network has no embedding, where the means are not wanted, and, with a note, where there is no data.
+    """The data that the means come from: `--embedding`, else the calibration data where it has the network's classes,
+    every camera there: a class lies where whole samples of it do. None where the network has no embedding, where the
+    means are not wanted, and, with a note, where there is no data.
+
+    Args:
+        with_maps: gives the data of `--embedding` the saliency maps that the network takes; the calibration has them.
 
     Raises:
         UsageError: `--embedding` is given and the network has no embedding, or no classes.
@@ -81,7 +92,7 @@ def data_of_means(
                 hint="Leave it out, or choose a head that gives one, such as --option head=gaussian of feratt.",
             )
         data = open_dataset(spec.embedding, spec.layout, network.labels, reporter=reporter)
-        return Feeds(data, network.inputs)
+        return Feeds(data if with_maps is None else with_maps(data), network.inputs)
     if not has:
         return None
     if calibration is None:
@@ -93,7 +104,7 @@ def data_of_means(
             "Give --embedding DATA."
         )
         return None
-    return calibration
+    return Feeds(calibration.dataset, network.inputs)
 
 
 def locate(

@@ -27,6 +27,7 @@ from edgefer_export.class_means import (
 )
 from edgefer_export.data import open_dataset
 from edgefer_export.data.feeds import Feeds
+from edgefer_export.data.with_maps import WithMaps
 from edgefer_export.networks import registry
 from edgefer_export.networks.loaded import LoadedNetwork
 from edgefer_export.spec import BuildSpec
@@ -123,7 +124,9 @@ def test_the_labels_of_the_data_are_put_into_the_order_of_the_logits(network: Lo
 def test_data_for_the_means_is_what_was_named_else_the_calibration(network: LoadedNetwork) -> None:
     calibration = Feeds(open_dataset("synthetic:10:1"), network.inputs)
     told = Silent()
-    assert data_of_means(spec_with(), network, OUTPUTS, calibration, told) is calibration
+    by_default = data_of_means(spec_with(), network, OUTPUTS, calibration, told)
+    assert by_default is not None
+    assert by_default.dataset is calibration.dataset
     named = data_of_means(spec_with(embedding="synthetic:5:2"), network, OUTPUTS, calibration, told)
     assert named is not None
     assert named.dataset.source == "synthetic:5:2:lwir"
@@ -132,6 +135,29 @@ def test_data_for_the_means_is_what_was_named_else_the_calibration(network: Load
     assert told.notes == []
     assert data_of_means(spec_with(), network, OUTPUTS, None, told) is None
     assert "give --embedding DATA" in told.notes[0]
+
+
+def test_means_are_of_samples_that_have_both_cameras() -> None:
+    pairs = registry.create("viri-fusion", {"width": "0.125", "size": "32", "present": "true"})
+    calibration = Feeds(open_dataset("synthetic:4:1"), pairs.inputs, missing=True)
+    assert any((tensors["present"] == 0).any() for tensors in calibration)
+    found = data_of_means(spec_with(), pairs, OUTPUTS, calibration, Silent())
+    assert found is not None
+    assert all((tensors["present"] == 1).all() for tensors in found)
+
+
+def test_data_named_for_the_means_gets_the_maps_that_the_network_takes() -> None:
+    taking = registry.create("saliency-alexnet", {"width": "0.05", "size": "64", "labels": "viri"})
+    feeds = data_of_means(
+        spec_with(embedding="synthetic:2:2"),
+        taking,
+        OUTPUTS,
+        None,
+        Silent(),
+        with_maps=lambda data: WithMaps(data, lambda index, sample: np.full((112, 112), 255, np.uint8)),
+    )
+    assert feeds is not None
+    assert [float(tensors["saliency"].min()) for tensors in feeds] == [1.0, 1.0]
 
 
 def test_data_with_other_classes_gives_no_means(network: LoadedNetwork) -> None:
