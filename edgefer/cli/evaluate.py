@@ -75,7 +75,7 @@ def _with_maps(dataset: Dataset, bundle: Bundle, threads: int | None, stack: Exi
 
     _, graph = serving(bundle)
     session = stack.enter_context(Session(bundle, threads=threads, graph=graph.role))
-    return WithSaliency(dataset, map_maker(graph, session))
+    return WithSaliency(dataset, map_maker(graph, session), room=0)
 
 
 def _answers(

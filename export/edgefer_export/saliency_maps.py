@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -21,21 +22,37 @@ from edgefer_export.runners import network_function
 
 NETWORK = "ml-net"
 
+MAPS_LIMIT = 256 << 20
+"""Bytes of maps that a data set keeps; what is beyond is made again at every reading."""
+
 
 class WithSaliency(WithMaps):
     """A data set whose samples have the map of their visible image that a network makes: uint16 codes, 65535 for 1. A
-    map is made when its sample is first read, and kept as small as the network gives it."""
+    map is made when its sample is first read, and kept as small as the network gives it.
 
-    def __init__(self, dataset: Dataset, maker: MapMaker) -> None:
+    Args:
+        dataset: what to add maps to, with visible images.
+        maker: makes the map of an image.
+        room: bytes of maps to keep; 0 where every sample is read once.
+    """
+
+    def __init__(self, dataset: Dataset, maker: MapMaker, *, room: int = MAPS_LIMIT) -> None:
         self._maker = maker
         self._maps: dict[int, SaliencyMap] = {}
+        self._room = room
+        self._lock = threading.Lock()
         super().__init__(dataset, self._map)
 
     def _map(self, index: int, sample: Sample) -> Image:
         image = sample.images["visible"]
         found = self._maps.get(index)
         if found is None:
-            found = self._maps[index] = self._maker(image)
+            found = self._maker(image)
+            # Samples are read ahead by several threads.
+            with self._lock:
+                if index not in self._maps and self._room >= found.values.nbytes:
+                    self._room -= found.values.nbytes
+                    self._maps[index] = found
         frame = whole(image)
         return found.on(frame, frame)
 
