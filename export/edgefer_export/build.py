@@ -89,9 +89,12 @@ def build(spec: BuildSpec, reporter: Reporter | None = None) -> BuildResult:
         calibration = Feeds(resolved.calibration, network.inputs, missing=True)
     evaluation = Feeds(resolved.evaluation, network.inputs) if resolved.evaluation is not None else None
     graphs = make_graphs(network, calibration, spec, reporter, evaluation=evaluation)
+    if saliency is not None:
+        saliency.check_outputs(network, graphs.outputs)
     seconds.update(graphs.timings)
     graphs = check_targets(graphs, spec.targets, reporter)
-    known = data_of_means(spec, network, graphs.outputs, calibration, reporter)
+    with_maps = saliency.with_maps if saliency is not None else None
+    known = data_of_means(spec, network, graphs.outputs, calibration, reporter, with_maps=with_maps)
     with _timed(seconds, "gate"):
         judged = _judge(resolved, calibration, evaluation, graphs, spec, reporter=reporter, saliency=saliency)
     allowed = judged.gate.verdict != "fail" or spec.allow_over_budget
@@ -181,7 +184,7 @@ def _judge(
         )
     if network.logits is None:
         forms = {network.reference_name: reference, **functions}
-        judged = _judge_raw(network, forms, unseen, golden, spec, reporter=reporter)
+        judged = _judge_raw(network, forms, unseen, golden, spec, reporter=reporter, saliency=saliency)
         if calibration is not None:
             check_disjoint(calibration.records, judged.evaluation.records)
         return judged
@@ -219,12 +222,18 @@ def _judge_raw(
     spec: BuildSpec,
     *,
     reporter: Reporter,
+    saliency: SaliencyGraph | None,
 ) -> _Judged:
     """The verdict on a graph without logits, on the evaluation data or else on the golden inputs."""
     examples = unseen if unseen is not None else _golden_examples(network, golden)
     started = time.perf_counter()
     with reporter.task("compare the steps", golden.spec.count if unseen is None else len(unseen)) as advance:
-        found = compare_raw(forms, _counted(examples, advance))
+        counted = _counted(examples, advance)
+        if saliency is None or unseen is None:
+            found = compare_raw(forms, counted)
+        else:
+            found = saliency.compare_raw(unseen, counted, saliency.forms(forms))
+    gate = judge_raw(found, spec.budget)
     evaluation = Evaluation(
         logits={},
         labels=None,
@@ -233,7 +242,7 @@ def _judge_raw(
         seconds={"all": time.perf_counter() - started},
         source="golden inputs" if unseen is None else unseen.dataset.source,
     )
-    return _Judged(judge_raw(found, spec.budget), evaluation, golden)
+    return _Judged(gate if saliency is None else saliency.judged_with(gate), evaluation, golden, saliency)
 
 
 def _counted(examples: Iterable[Tensors], advance: Advance) -> Iterator[Tensors]:

@@ -46,6 +46,15 @@ class Golden:
     """The shape (1, ...) of each answer, which says more than the graph where that depends on the values."""
 
 
+def golden_count(network: Network, *, most: int = COUNT) -> int:
+    """So many golden inputs a network gets: `most`, or fewer where its answers are large, in whole batches of it."""
+    batch = network.inputs[0].shape[0] if network.inputs else 1
+    # Answers of several shapes do not stand in one array.
+    fitting = MOST_BYTES // (_BYTES_OF_ANSWER * max(1, network.answer_elements))
+    wanted = max(1, min(most, fitting)) if network.fixed_shapes else 1
+    return -(-wanted // batch) * batch
+
+
 def golden_inputs(network: Network, data: Dataset | None, *, most: int = COUNT) -> dict[str, npt.NDArray[np.generic]]:
     """What is stored for each input, (count, ...) with a count of `most` or fewer: codes of images, floats of anything
     else.
@@ -54,11 +63,7 @@ def golden_inputs(network: Network, data: Dataset | None, *, most: int = COUNT) 
     """
     if not network.inputs:
         return {}
-    batch = network.inputs[0].shape[0]
-    # Answers of several shapes do not stand in one array.
-    fitting = MOST_BYTES // (_BYTES_OF_ANSWER * max(1, network.answer_elements))
-    wanted = max(1, min(most, fitting)) if network.fixed_shapes else 1
-    count = -(-wanted // batch) * batch
+    count = golden_count(network, most=most)
     band = next((spec.image.band for spec in network.inputs if spec.role == "infrared" and spec.image), None)
     faces = all(spec.role in {"visible", "infrared", "present"} for spec in network.inputs)
     if data is None and faces:

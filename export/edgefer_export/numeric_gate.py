@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,9 +18,9 @@ from edgefer_export.blame import EXACT_STEPS, EXACT_TOLERANCE
 from edgefer_export.checks import relative_error
 from edgefer_export.gate import GateResult
 from edgefer_export.metrics import UNBOUNDED
-from edgefer_export.networks.network import Outputs, Tensors
+from edgefer_export.networks.network import Outputs
 
-Function = Callable[[Tensors], Outputs]
+Example = TypeVar("Example")
 
 
 @dataclass
@@ -41,8 +42,8 @@ class RawErrors:
         return max(self.against.values(), default=0.0)
 
 
-def compare_raw(forms: Mapping[str, Function], feeds: Iterable[Tensors]) -> dict[str, RawErrors]:
-    """Run every form on every example; the first is the reference."""
+def compare_raw(forms: Mapping[str, Callable[[Example], Outputs]], feeds: Iterable[Example]) -> dict[str, RawErrors]:
+    """Run every form on every example, which is whatever the forms take; the first is the reference."""
     found = {name: RawErrors() for name in forms}
     reference_name = next(iter(forms))
     for tensors in feeds:

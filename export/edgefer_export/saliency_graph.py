@@ -8,7 +8,7 @@ get the maps of the saliency network in FP32, so that what quantising both graph
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from edgefer.bundle.container import Bundle
-from edgefer.bundle.manifest import InputSpec, NetworkSpec, SaliencySpec
+from edgefer.bundle.manifest import NetworkSpec, OutputSpec, SaliencySpec
 from edgefer.errors import UsageError
 from edgefer.progress import Advance, Reporter
 from edgefer.runtime.saliency_map import MapMaker
@@ -30,11 +30,12 @@ from edgefer_export.data.dataset import Dataset
 from edgefer_export.data.feeds import Feeds
 from edgefer_export.evaluate import Batched, Evaluation, LogitsFunction, evaluate
 from edgefer_export.gate import GateResult
-from edgefer_export.golden import COUNT, Golden, answer, golden_inputs, joined
+from edgefer_export.golden import COUNT, Golden, answer, golden_count, golden_inputs, joined
+from edgefer_export.network_argument import classify
 from edgefer_export.networks import registry
 from edgefer_export.networks.loaded import LoadedNetwork
 from edgefer_export.networks.network import Network, Outputs, Tensors
-from edgefer_export.numeric_gate import compare_raw, judge_raw
+from edgefer_export.numeric_gate import RawErrors, compare_raw, judge_raw
 from edgefer_export.resolve import Resolved
 from edgefer_export.runners import graph_function
 from edgefer_export.saliency_maps import WithSaliency, load_saliency_network, map_maker, takes_map
@@ -78,22 +79,36 @@ class SaliencyGraph:
     def beside(self, resolved: Resolved) -> Resolved:
         """What was resolved for the classifier, its data with the maps of the deployed graph."""
         calibration, evaluation = (
-            None if data is None else WithSaliency(data, self.deployed)
-            for data in (resolved.calibration, resolved.evaluation)
+            None if data is None else self.with_maps(data) for data in (resolved.calibration, resolved.evaluation)
         )
         return replace(resolved, calibration=calibration, evaluation=evaluation)
 
+    def with_maps(self, data: Dataset) -> Dataset:
+        """The data with the maps of the deployed graph."""
+        return WithSaliency(data, self.deployed)
+
+    def check_outputs(self, network: Network, outputs: Sequence[OutputSpec]) -> None:
+        """That no output of the classifier, known once it is exported, is called as one of this graph.
+
+        Raises:
+            UsageError: one is.
+        """
+        if twice := sorted({each.name for each in outputs} & {each.name for each in self.graphs.outputs}):
+            raise UsageError(
+                f"{network.name} has an output `{twice[0]}`, as the saliency network has; golden outputs go by names.",
+                hint="Call it otherwise.",
+            )
+
     def golden_inputs(self, network: Network) -> dict[str, Any]:
         """Those of the classifier: the same faces, with the maps of the deployed graph."""
-        data = WithSaliency(self.golden_data, self.deployed)
-        return golden_inputs(network, data, most=self.golden.spec.count)
+        return golden_inputs(network, self.with_maps(self.golden_data), most=self.golden.spec.count)
 
     def forms(self, functions: Mapping[str, Function]) -> dict[str, Function]:
         """The steps of the classifier's graph, with one more where the maps become those of the deployed graph, so that
         what each of the two loses can be told apart."""
         every: dict[str, Function] = {}
         for name, function in functions.items():
-            if name not in EXACT_STEPS and MAPS not in every and self.reference is not self.deployed:
+            if every and name not in EXACT_STEPS and MAPS not in every and self.reference is not self.deployed:
                 every[MAPS] = list(every.values())[-1]
             every[name] = function
         return every
@@ -118,6 +133,17 @@ class SaliencyGraph:
         after = evaluate(unseen, lossy, reporter=reporter, concurrency=concurrency)
         logits, seconds = {**before.logits, **after.logits}, {**before.seconds, **after.seconds}
         return replace(after, logits=logits, seconds=seconds)
+
+    def compare_raw(
+        self, unseen: Feeds, examples: Iterable[Tensors], forms: Mapping[str, Function]
+    ) -> dict[str, RawErrors]:
+        """The raw outputs of all forms of the classifier on `examples`, one of `unseen` each: maps as in `evaluate`."""
+        if self.reference is self.deployed or self.evaluation is None:
+            return compare_raw(forms, examples)
+        better = Feeds(WithSaliency(self.evaluation, self.reference), unseen.inputs)
+        exact = {next(iter(forms)), *EXACT_STEPS}
+        paired = {name: _taking(function, 0 if name in exact else 1) for name, function in forms.items()}
+        return compare_raw(paired, zip(better, examples, strict=True))
 
     def judged_with(self, gate: GateResult) -> GateResult:
         """The verdict on both graphs: that on the classifier, unless the saliency graph has failed."""
@@ -183,6 +209,9 @@ def make_saliency_graph(spec: BuildSpec, weights: Path, resolved: Resolved, repo
         )
     patterns = tuple(each.removeprefix(EXCLUDE) for each in spec.exclude if each.startswith(EXCLUDE))
     own = replace(spec, exclude=patterns, batches=(1,))
+    if classify(spec.network) != "registered":
+        # The saliency network is a registered one, whatever the classifier is: it is not searched for attention.
+        own = replace(own, fuse_attention="off")
     calibration, evaluation = (
         None if data is None else Feeds(data, network.inputs) for data in (resolved.calibration, resolved.evaluation)
     )
@@ -193,7 +222,7 @@ def make_saliency_graph(spec: BuildSpec, weights: Path, resolved: Resolved, repo
     exact = [step.name for step in graphs.steps if step.name in EXACT_STEPS]
     lossless = graphs.final.name == exact[-1]
     data = resolved.evaluation if spec.golden_from_data else None
-    most = _golden_count(network.inputs + resolved.network.inputs)
+    most = _golden_count(network, resolved.network)
     data = open_dataset(f"synthetic:{most}:{_GOLDEN_SEED}") if data is None else data
     forms: dict[str, Function] = {network.reference_name: network.reference(), **functions}
     with told.task("golden inputs"):
@@ -221,15 +250,21 @@ def make_saliency_graph(spec: BuildSpec, weights: Path, resolved: Resolved, repo
     )
 
 
+def _taking(function: Function, which: int) -> Callable[[tuple[Tensors, Tensors]], Outputs]:
+    return lambda pair: function(pair[which])
+
+
 def _weight(network: NetworkSpec) -> float:
     """w of a network of ours; what another does with its map is its own affair, and stated as the plain product."""
     return float(network.options["weight"]) if network.name in registry.names() else 1.0
 
 
-def _golden_count(inputs: tuple[InputSpec, ...]) -> int:
-    """So many golden inputs of both graphs that their codes stay small beside the weights."""
-    size = sum(math.prod(spec.shape[1:]) for spec in inputs)
-    return max(1, min(COUNT, _GOLDEN_BYTES // size))
+def _golden_count(network: Network, classifier: Network) -> int:
+    """So many golden inputs of both graphs that their codes stay small beside the weights, and no more than either
+    takes: in one bundle they are as many."""
+    size = sum(math.prod(spec.shape[1:]) for spec in (*network.inputs, *classifier.inputs))
+    fitting = max(1, min(COUNT, _GOLDEN_BYTES // size))
+    return golden_count(classifier, most=golden_count(network, most=fitting))
 
 
 class _Prefixed:

@@ -21,13 +21,14 @@ cv2 = pytest.importorskip("cv2")
 from edgefer import Bundle, SaliencySession  # noqa: E402
 from edgefer.bundle.arrays import encode_array  # noqa: E402
 from edgefer.bundle.verify import verify_bundle  # noqa: E402
+from edgefer.cli import evaluate  # noqa: E402
 from edgefer.cli.main import main  # noqa: E402
 from edgefer.errors import BundleError, CheckpointError, InputError, UsageError  # noqa: E402
 from edgefer_export.build import build  # noqa: E402
 from edgefer_export.checkpoint import metadata_of, save_checkpoint  # noqa: E402
 from edgefer_export.data import open_dataset  # noqa: E402
 from edgefer_export.networks import registry  # noqa: E402
-from edgefer_export.saliency_maps import load_saliency_network, map_maker, with_saliency  # noqa: E402
+from edgefer_export.saliency_maps import WithSaliency, load_saliency_network, map_maker, with_saliency  # noqa: E402
 from edgefer_export.spec import BuildSpec  # noqa: E402
 
 CALIBRATION, EVALUATION = "synthetic:12:1", "synthetic:20:2"
@@ -200,6 +201,63 @@ def test_a_network_of_the_users_own_takes_maps(weights: dict[str, Path], tmp_pat
     assert answer.outputs["saliency"].shape == (32, 32)
 
 
+OWN_OUTPUTS = """
+import torch
+
+class Own(torch.nn.Module):
+    def __init__(self, *names):
+        super().__init__()
+        self.fc, self.names = torch.nn.Linear(3, 5), names
+
+    def forward(self, visible, where):
+        mean = (visible * where).mean((2, 3))
+        found = {"logits": self.fc(mean), "embedding": mean, "features": self.fc(mean), "saliency": where * 0.5}
+        return {name: found[name] for name in self.names}
+
+def located():
+    return Own("logits", "embedding")
+
+def raw():
+    return Own("features")
+
+def named_alike():
+    return Own("logits", "saliency")
+"""
+
+
+def own(factory: str, folder: Path, weights: dict[str, Path], **fields: Any) -> Bundle:
+    (folder / "own.py").write_text(OWN_OUTPUTS)
+    output = folder / "own.edgefer"
+    known = {"network": f"{folder}/own.py:{factory}", "output": str(output), "saliency": str(weights["ml-net"])}
+    known |= {"flavour": "none", "exporter": "torchscript"}
+    build(BuildSpec.from_fields({**known, "input": ["visible=3x32x32", "where=1x32x32:saliency"], **fields}))
+    return Bundle.read(output)
+
+
+def test_an_output_called_as_the_map_is_refused_and_not_broken_on(weights: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="named_alike has an output `saliency`, as the saliency network has"):
+        own("named_alike", tmp_path, weights)
+
+
+def test_class_means_of_data_that_was_named_are_of_samples_with_maps(weights: dict[str, Path], tmp_path: Path) -> None:
+    labels = open_dataset("synthetic:1:1").labels
+    bundle = own("located", tmp_path, weights, embedding="synthetic:30:4", labels=list(labels))
+    means = bundle.manifest.embedding
+    assert means is not None
+    assert (means.count, len(means.spread)) == (30, 5)
+
+
+def test_without_logits_the_verdict_is_on_both_graphs(weights: dict[str, Path], tmp_path: Path) -> None:
+    bundle = own("raw", tmp_path, weights, calibration="synthetic:6:1", evaluation="synthetic:6:2")
+    gate = bundle.manifest.gate
+    assert gate.verdict == "numeric"
+    assert "The saliency graph: " in gate.reason
+    errors = {step.step: step.max_error for step in gate.steps if not step.step.startswith("saliency graph")}
+    assert list(errors)[-2:] == ["deployed maps", "int8"]
+    # The exact steps met the maps of the network in FP32, as the network itself did.
+    assert errors["simplified"] < 1e-5 < errors["deployed maps"]
+
+
 def test_each_output_has_its_own_tolerance(fp32: tuple[Path, str], tmp_path: Path) -> None:
     bundle = Bundle.read(fp32[0])
     manifest, golden = bundle.manifest, bundle.manifest.golden
@@ -240,6 +298,14 @@ def test_the_verbs_answer_with_both_graphs(
     assert "takes one visible image" in capsys.readouterr().err
 
 
+def test_evaluate_reads_each_sample_once_and_keeps_no_map(fp32: tuple[Path, str]) -> None:
+    with contextlib.ExitStack() as stack:
+        dataset = evaluate._with_maps(open_dataset("synthetic:2:3"), Bundle.read(fp32[0]), 1, stack)
+        assert isinstance(dataset, WithSaliency)
+        assert dataset[1].images["saliency"].max() > 0
+        assert not dataset._maps
+
+
 def test_what_cannot_be_built_is_refused_early(weights: dict[str, Path], tmp_path: Path) -> None:
     output = tmp_path / "x.edgefer"
     plain = spec(weights, output, weights=None, options={**CLASSIFIER, "saliency": "false"})
@@ -262,6 +328,7 @@ def test_what_cannot_be_built_is_refused_early(weights: dict[str, Path], tmp_pat
     ("fields", "message"),
     [
         ({"saliency-every": "0", "saliency": "x.pt"}, "whole number from 1"),
+        ({"saliency-every": "1000000001", "saliency": "x.pt"}, "from 1 to 1,000,000,000"),
         ({"saliency-every": "3"}, "none is asked for"),
         ({"saliency-option": ["height=64"]}, "none is asked for"),
         ({"network": "BUNDLE", "saliency": "x.pt"}, "--saliency cannot apply"),
