@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--backbones", metavar=("FIRST", "SECOND"), nargs=2, help="checkpoints of backbone to start two trunks from"
     )
     network.add_argument(
-        "--trunk", metavar="FILE", help="a classifier with torchvision's names to start every ResNet or VGG trunk from"
+        "--trunk", metavar="FILE", help="torchvision's classifier to start from: every ResNet or VGG trunk, or AlexNet"
     )
     network.add_argument("--stage", metavar="NAME", help="what of the network is trained; by default its first stage")
     length = parser.add_argument_group("length", "whichever ends first; 20 epochs when nothing is given")

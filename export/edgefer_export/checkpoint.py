@@ -44,6 +44,20 @@ class AdaptsCheckpoints(Protocol):
         ...
 
 
+@runtime_checkable
+class StartsFromClassifier(Protocol):
+    """A network that is no trunk and takes most layers of one of torchvision's classifiers."""
+
+    @property
+    def fresh(self) -> tuple[str, ...]:
+        """How the names of the weights begin that are not taken from it."""
+        ...
+
+    def from_classifier(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What the network takes of a classifier's weights, by its own names."""
+        ...
+
+
 @dataclass(frozen=True)
 class CheckpointMetadata:
     """What a checkpoint written by edgefer says about itself: enough to make its network again.
@@ -141,7 +155,7 @@ def load_weights(module: nn.Module, path: str | os.PathLike[str]) -> CheckpointR
 
 def load_trunk(trunk: nn.Module, path: str | os.PathLike[str]) -> CheckpointReport:
     """Initialise a `ResNetTrunk` or a `VggTrunk` from a classifier with torchvision's names, whose fully connected
-    layers are left out.
+    layers are left out; or a network that is `StartsFromClassifier`, which says what it takes.
 
     A first convolution for another number of channels is made from the checkpoint's: a grey one by the sum over the
     colours, further channels by their mean. Attention keeps its fresh weights.
@@ -152,20 +166,25 @@ def load_trunk(trunk: nn.Module, path: str | os.PathLike[str]) -> CheckpointRepo
     path = Path(path)
     content, digest = _read(path)
     state = _unprefixed(_state_dict(content, path))
-    state = {name: tensor for name, tensor in state.items() if not name.startswith(_CLASSIFIERS)}
     expected = trunk.state_dict()
-    for first in _FIRST_LAYERS:
-        if first in state and first in expected:
-            state[first] = _recoloured(state[first], expected[first].shape)
-    # Attention has no counterpart in a plain classifier.
-    wanted = {name: tensor for name, tensor in expected.items() if not _ATTENTION.search(name) or name in state}
+    what, hint = "trunk", "expected torchvision's names, and a ResNet or VGG (without batch norm) of the same depth"
+    if isinstance(trunk, StartsFromClassifier):
+        what, hint = "network", "expected torchvision's classifier of that kind; its layers fit at width=1 and size=224"
+        _refuse_other_kinds(expected, state, path)
+        # What is left out counts, too: torchvision leaves no numbers there in a file made for other pixels.
+        _refuse_non_finite(state, path)
+        state = trunk.from_classifier(state)
+        wanted = {name: tensor for name, tensor in expected.items() if not name.startswith(trunk.fresh)}
+    else:
+        state = {name: tensor for name, tensor in state.items() if not name.startswith(_CLASSIFIERS)}
+        for first in _FIRST_LAYERS:
+            if first in state and first in expected:
+                state[first] = _recoloured(state[first], expected[first].shape)
+        # Attention has no counterpart in a plain classifier.
+        wanted = {name: tensor for name, tensor in expected.items() if not _ATTENTION.search(name) or name in state}
     problems = _differences(wanted, state)
     if problems:
-        raise CheckpointError(
-            f"{path} does not fit the trunk",
-            details="\n".join(problems),
-            hint="expected torchvision's names, and a ResNet or VGG (without batch norm) of the same depth",
-        )
+        raise CheckpointError(f"{path} does not fit the {what}", details="\n".join(problems), hint=hint)
     _refuse_other_kinds(wanted, state, path)
     _refuse_non_finite(state, path)
     trunk.load_state_dict(state, strict=False)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from edgefer.bundle.manifest import ImageSpec, InputSpec
 from edgefer.errors import TrainingError, UsageError
-from edgefer_export.networks.family import SMALLEST_SIZE, Band, NetworkFamily
+from edgefer_export.networks.family import SMALLEST_SIZE, Band, ImageNetNorm, NetworkFamily
 from edgefer_export.networks.options import Option, Settings
 from edgefer_export.networks.resnet import scaled
 from edgefer_export.networks.vgg import VggTrunk
@@ -117,6 +117,19 @@ class MlNet(nn.Module):
         deviation = (found - wanted) ** 2 / (1 - wanted + _MARGIN)
         return {"saliency": deviation.mean(), "prior": (self.prior**2).mean()}
 
+    @property
+    def fresh(self) -> tuple[str, ...]:
+        """Everything but the convolutions of VGG-16."""
+        return ("encode.", "score.", "prior")
+
+    def from_classifier(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The convolutions of torchvision's VGG-16, the first one for this network's pixels, see `_for_bgr`."""
+        taken = {name: tensor for name, tensor in state.items() if name.startswith("features.")}
+        kernel, bias = (taken.get(f"features.0.{name}") for name in ("weight", "bias"))
+        if kernel is not None and bias is not None and kernel.dim() == 4 and kernel.shape[1] == len(_MEANS):
+            taken["features.0.weight"], taken["features.0.bias"] = _for_bgr(kernel, bias)
+        return taken
+
     def adapted(self, state: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
         """The weights of a checkpoint as this network takes them, and sentences about what was changed: a prior that
         was learned on another grid is resized bilinearly."""
@@ -127,6 +140,22 @@ class MlNet(nn.Module):
         resized = F.interpolate(prior.float(), size=self.prior.shape[2:], mode="bilinear", align_corners=False)
         note = f"the prior was learned on a grid of {found} and is resized to {wanted}; train it again to learn its own"
         return {**state, "prior": resized}, (note,)
+
+
+def _for_bgr(kernel: torch.Tensor, bias: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A first layer (C, 3, k, k), (C,) for RGB in 0..1 normalised by ImageNet's mean and deviation, as one for BGR in
+    0..255 minus `_MEANS`.
+
+    With y the latter, the former is y / (255 deviation) + rest, of which the rest goes into the bias. Both results are
+    the same but for the border, where the padding stands for a colour that differs by up to half a level of 255.
+    """
+    norm = ImageNetNorm(len(_MEANS))
+    scale, shift = norm.scale.double(), norm.shift.double()
+    means = torch.tensor(_MEANS[::-1], dtype=torch.float64).view_as(scale)
+    rest = means / _LEVELS * scale + shift
+    wide = kernel.double()
+    moved = bias.double() + (wide * rest).sum(dim=(1, 2, 3))
+    return (wide * scale / _LEVELS).flip(1).to(kernel.dtype), moved.to(bias.dtype)
 
 
 def image_side(name: str, default: int) -> Option:

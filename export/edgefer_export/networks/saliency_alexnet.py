@@ -61,6 +61,15 @@ class SaliencyClassifier(nn.Module):
         self.weighting = SaliencyWeighting(settings.number("weight")) if settings.flag("saliency") else None
         self.norm: nn.Module = ImageNetNorm(3) if settings.text("norm") == "imagenet" else nn.Identity()
 
+    @property
+    def fresh(self) -> tuple[str, ...]:
+        """The last layer, which is for other classes than ImageNet's."""
+        return (f"classifier.{len(self.classifier) - 1}.",)
+
+    def from_classifier(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Everything but the last layer of torchvision's AlexNet or VGG-16, whichever `backbone` is."""
+        return {name: tensor for name, tensor in state.items() if not name.startswith(self.fresh)}
+
     def forward(self, visible: torch.Tensor, saliency: torch.Tensor | None = None) -> torch.Tensor:
         if self.weighting is not None and saliency is not None:
             visible = self.weighting(visible, saliency)

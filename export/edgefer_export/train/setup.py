@@ -10,20 +10,19 @@ import torch
 
 from edgefer.errors import CheckpointError, DataError, UsageError
 from edgefer.progress import Reporter
-from edgefer_export.checkpoint import load_trunk, load_weights, read_metadata
+from edgefer_export.checkpoint import load_weights, read_metadata
 from edgefer_export.data import open_dataset
 from edgefer_export.data.dataset import Dataset
 from edgefer_export.data.splits import Subset, holdout, targets_and_subjects
 from edgefer_export.networks import registry
 from edgefer_export.networks.family import Band
 from edgefer_export.networks.registry import LoadedNetwork
-from edgefer_export.networks.resnet import ResNetTrunk
-from edgefer_export.networks.vgg import VggTrunk
 from edgefer_export.saliency_maps import with_maps_for
 from edgefer_export.train.backbones import load_backbones
 from edgefer_export.train.offline import OfflineCopies
 from edgefer_export.train.spec import TrainSpec
 from edgefer_export.train.stages import stage_of
+from edgefer_export.train.trunks import load_trunks
 
 # Parts of a tower in a network of one camera, and where a fusion keeps them.
 _TOWER = {"trunk.": "{role}.", "gate.linear.": "fusion.{role}."}
@@ -111,7 +110,7 @@ def _start(network: LoadedNetwork, spec: TrainSpec, reporter: Reporter) -> None:
         for note in load_weights(network.module, spec.weights).notes:
             reporter.note(note)
     if spec.trunk is not None:
-        _load_trunks(network, spec.trunk)
+        load_trunks(network, spec.trunk)
     if spec.backbones is not None:
         load_backbones(network, spec.backbones)
     if spec.towers is not None:
@@ -157,15 +156,6 @@ def _check_origin(network: LoadedNetwork, path: Path, reporter: Reporter) -> Non
             f"{path} was trained for {', '.join(metadata.labels)}; its last layer begins with weights for other "
             f"classes than {', '.join(network.labels)}."
         )
-
-
-def _load_trunks(network: LoadedNetwork, path: Path) -> None:
-    """Give every ResNet and VGG trunk of the network the weights of one classifier with torchvision's names."""
-    trunks = [module for module in network.module.modules() if isinstance(module, ResNetTrunk | VggTrunk)]
-    if not trunks:
-        raise UsageError(f"{network.name} has no ResNet or VGG trunk to start from {path}", hint="give weights instead")
-    for trunk in trunks:
-        load_trunk(trunk, path)
 
 
 def _load_tower(network: LoadedNetwork, role: str, path: Path) -> None:

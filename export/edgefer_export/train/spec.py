@@ -67,7 +67,8 @@ class TrainSpec:
         weights: a checkpoint of the same network to start from.
         towers: checkpoints of `viri-visible` and `viri-infrared` to start a `viri-fusion` from.
         backbones: checkpoints of `backbone` to start a network of two trunks from.
-        trunk: a classifier with torchvision's names whose layers every ResNet or VGG trunk starts from.
+        trunk: a classifier with torchvision's names whose layers every ResNet or VGG trunk starts from; for
+            `saliency-alexnet` all of it but its last layer, for `ml-net` the convolutions.
         stage: what of the network is trained, see `stages`; None takes the network's first.
         seed: of weights, order, augmentation and the split; not negative.
         arithmetic: bf16 in the forward and backward pass, where the processor has matrix units for it (`auto`).

@@ -143,14 +143,3 @@ def test_backgrounds_without_compositing(spec: Make, tmp_path: Path) -> None:
 def test_compositing_for_a_pair_of_cameras(spec: Make) -> None:
     with pytest.raises(UsageError, match="one visible image"):
         train(spec(network="viri-fusion", composite="2018"))
-
-
-def test_a_trunk_for_a_network_without_one(spec: Make, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no ResNet or VGG trunk"):
-        train(
-            spec(
-                network="saliency-alexnet",
-                options={"saliency": "false", "width": "0.125", "size": "64"},
-                trunk=tmp_path / "resnet.pt",
-            )
-        )

@@ -18,7 +18,9 @@ RECIPES = (
         summary="as published: SGD with Nesterov momentum, a rate that decays with every update, stop after 5 epochs",
         source="Cornia et al. 2016, ICPR, arXiv 1609.01064, and their code",
         networks=("ml-net",),
-        left_out=("its VGG-16 begins with ImageNet's weights, which are not shipped",),
+        left_out=(
+            "its VGG-16 begins with ImageNet's weights: give torchvision's as --trunk FILE, they are not shipped",
+        ),
         optimiser="sgd:0.9:nesterov",
         learning_rate=1e-3,
         schedule="inverse:0.0005",
@@ -35,7 +37,9 @@ RECIPES = (
             *("optimiser", "learning_rate", "head_rate", "weight_decay", "schedule", "epochs", "batch", "flip"),
             *("crop", "validation_share", "option weight"),
         ),
-        left_out=("it begins with a network of ILSVRC-2012, which is not shipped: --weights",),
+        left_out=(
+            "it begins with a network of ILSVRC-2012: give torchvision's AlexNet as --trunk FILE, it is not shipped",
+        ),
         optimiser="sgd:0.9",
         learning_rate=1e-3,
         head_rate=10.0,
