@@ -24,7 +24,7 @@ edgefer train viri-fusion --data synthetic:6000:1 --option width=0.25 size=64 --
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    # Nothing has a default here: what is not given is as the recipe has it, or TrainSpec.
+    # Nothing has a default here: what is not given is as the recipe has it, `sane` where there is none, or TrainSpec.
     parser.argument_default = argparse.SUPPRESS
     parser.add_argument("network", metavar="NETWORK", nargs="?", help="a registered name")
     parser.add_argument("--data", metavar="DATA", help=DATA_HELP)

@@ -18,12 +18,16 @@ PATHS = ("backgrounds",)
 def add_recipe(parser: argparse.ArgumentParser) -> None:
     """The group of flags; in brackets what holds where neither the flag nor a recipe says otherwise."""
     recipe = parser.add_argument_group("recipe")
-    recipe.add_argument("--recipe", metavar="NAME", help="take the settings of a paper, or `sane`")
+    recipe.add_argument(
+        "--recipe", metavar="NAME", help="take the settings of a paper; `sane`, of our own, holds without"
+    )
     recipe.add_argument(
         "--recipes", action="store_true", help="list the recipes, of NETWORK where that is given, and train nothing"
     )
-    recipe.add_argument("--batch", metavar="N", type=int, help="samples a step (64)")
-    recipe.add_argument("--learning-rate", metavar="R", type=float, help="the highest one (0.004)")
+    recipe.add_argument(
+        "--batch", metavar="N", type=int, help="samples a step (64, or 32 without batch norm throughout)"
+    )
+    recipe.add_argument("--learning-rate", metavar="R", type=float, help="the highest one (0.004, or 0.0005 likewise)")
     recipe.add_argument(
         "--optimiser", metavar="NAME", help="adamw, adam, adam:amsgrad, sgd:MOMENTUM or sgd:MOMENTUM:nesterov (adamw)"
     )

@@ -22,6 +22,9 @@ Sampler = Literal["shuffled", "class-cyclic"]
 class TrainSpec:
     """A training. Nothing but `network`, `data` and `output` must be given.
 
+    The defaults are for networks with batch norm throughout; `spec_from(None, ...)` takes those of the network, which
+    for others are a smaller rate and batch.
+
     With the same specification, machine, number of threads and versions, two trainings give the same weights, as long
     as `minutes` does not cut them short.
 

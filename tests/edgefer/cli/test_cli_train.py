@@ -157,6 +157,11 @@ def test_without_flags_the_defaults_are_those_of_the_specification(asked: list[T
     assert asked == [TrainSpec(network="viri-visible", data="d", output=Path("x.pt"), weights=Path("w.pt"))]
 
 
+def test_without_flags_a_network_without_batch_norm_gets_its_smaller_rate(asked: list[TrainSpec]) -> None:
+    assert main(["train", "saliency-alexnet", "--data", "d", "-o", "x.pt"]) == 0
+    assert (asked[0].learning_rate, asked[0].batch, asked[0].recipe) == (5e-4, 32, None)
+
+
 def test_the_result_under_json(asked: list[TrainSpec], capsys: Capture) -> None:
     assert main(["train", "viri-visible", "--data", "d", "-o", "x.pt", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from edgefer_export.checkpoint import read_metadata  # noqa: E402
 from edgefer_export.networks import registry  # noqa: E402
 from edgefer_export.train import RECIPES, TrainSpec, recipes_for, spec_from, train  # noqa: E402
 from edgefer_export.train.recipes import find  # noqa: E402
-from edgefer_export.train.recipes.sane import DEFAULT  # noqa: E402
+from edgefer_export.train.recipes.sane import SMALL_RATE  # noqa: E402
+from edgefer_export.train.spec import DEFAULT_EPOCHS  # noqa: E402
 from edgefer_export.train.stages import stage_of  # noqa: E402
 
 PAIRS = [(recipe.name, network) for recipe in RECIPES for network in recipe.networks or registry.names()]
@@ -101,12 +103,22 @@ def test_dan_on_raf_db() -> None:
     assert (spec.rotation, spec.padding, spec.moved, spec.erasing) == (20.0, 32, 0.2, 0.25)
 
 
-def test_sane_is_what_happens_without_a_recipe() -> None:
-    plain = made(None, "viri-visible")
-    for name, value in DEFAULT.settings().items():
-        if name != "options":
-            expected = getattr(plain, name)
-            assert value == (20 if name == "epochs" else expected), name
+@pytest.mark.parametrize("network", registry.names())
+def test_sane_is_what_happens_without_a_recipe(network: str) -> None:
+    plain, named = made(None, network), made("sane", network)
+    assert named.epochs == DEFAULT_EPOCHS
+    assert plain == replace(named, recipe=None, epochs=None)
+    small = network in SMALL_RATE
+    assert (plain.learning_rate, plain.batch) == ((5e-4, 32) if small else (4e-3, 64))
+
+
+def test_networks_with_batch_norm_throughout_keep_the_defaults_of_the_specification() -> None:
+    others = set(registry.names()) - set(SMALL_RATE)
+    assert {"viri-visible", "viri-infrared", "viri-fusion", "cbam-early-fusion"} <= others
+    for network in others:
+        assert made(None, network) == TrainSpec(network, "synthetic:80:1", Path("a.pt"))
+        assert made(None, network, steps=3) == TrainSpec(network, "synthetic:80:1", Path("a.pt"), steps=3)
+    assert set(SMALL_RATE) <= set(registry.names())
 
 
 def test_what_is_given_wins_over_the_recipe_one_by_one() -> None:

@@ -8,6 +8,7 @@ from edgefer.errors import UsageError
 from edgefer_export.networks.options import did_you_mean
 from edgefer_export.train.recipes import feratt, naseem2025, raf_db, saliency, sane
 from edgefer_export.train.recipes.recipe import Recipe
+from edgefer_export.train.recipes.sane import SANE
 from edgefer_export.train.spec import TrainSpec
 
 __all__ = ["RECIPES", "Recipe", "find", "recipes_for", "spec_from"]
@@ -56,17 +57,15 @@ def spec_from(recipe: str | None, **given: Any) -> TrainSpec:
     """A specification with the settings of a recipe; what is given besides wins, options one by one.
 
     Args:
-        recipe: its name; None takes the defaults of `TrainSpec`.
+        recipe: its name; None takes the settings of `sane` for the network, and no name is noted.
         given: fields of `TrainSpec`, `network` among them.
 
     Raises:
         UsageError: there is no such recipe for the network, or a value cannot be what it is.
     """
-    if recipe is None:
-        return TrainSpec(**given)
-    settings = find(recipe, str(given["network"])).settings()
+    settings = find(recipe or SANE, str(given["network"])).settings()
     options = {**settings.pop("options"), **given.pop("options", {})}
-    # A length that was asked for replaces the recipe's and is not cut short by it.
-    if "steps" in given and "epochs" not in given:
+    # A length that was asked for replaces the recipe's and is not cut short by it; without a recipe the default holds.
+    if recipe is None or ("steps" in given and "epochs" not in given):
         settings.pop("epochs")
     return TrainSpec(**{**settings, "options": options, "recipe": recipe, **given})

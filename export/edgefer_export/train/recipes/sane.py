@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from edgefer_export.train.recipes.recipe import Recipe
 
+SANE = "sane"
+"""The name of the recipe of ours that holds for a network where none is asked for."""
+
 _EVERYTHING = ("everything",)
 _SOURCE = "this project"
 
@@ -17,7 +20,7 @@ SMALL_RATE = (
 )
 
 DEFAULT = Recipe(
-    name="sane",
+    name=SANE,
     summary="the default: AdamW, one cycle of the rate, mirrored and shifted images",
     source=_SOURCE,
     ours=_EVERYTHING,
@@ -34,7 +37,7 @@ DEFAULT = Recipe(
 
 RECIPES = (
     Recipe(
-        name="sane",
+        name=SANE,
         summary="AdamW at a rate for networks without batch norm throughout, one cycle, mirrored and shifted images",
         source=_SOURCE,
         networks=SMALL_RATE,
