@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -71,6 +72,11 @@ class SampleCache:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def values(self) -> int:
+        """Values of one sample, over all inputs."""
+        return sum(math.prod(spec.shape[1:]) for spec in self._specs.values())
 
     def batches(self, batches: Sequence[npt.NDArray[np.int64]]) -> Iterator[tuple[Tensors, torch.Tensor]]:
         """Tensors by input name, (B, C, H, W) float32 in channels-last memory, and labels (B,), for each array of

@@ -22,7 +22,12 @@ from edgefer_export.train.rates import Moment, make_rates
 from edgefer_export.train.spec import Arithmetic, TrainSpec
 from edgefer_export.train.stages import stage_of
 
-_EVALUATION_BATCH = 256
+EVALUATION_BATCH = 256
+"""Samples that are evaluated together at most."""
+
+EVALUATION_VALUES = EVALUATION_BATCH * 6 * 64 * 64
+"""Values of all their inputs together at most: two images of 64x64 in colour for each. A layer of 64 channels at the
+size of the image, as VGG begins with, then takes about 0.5 GB."""
 
 
 class Trainer:
@@ -98,7 +103,7 @@ class Trainer:
 
     def logits(self, cache: SampleCache) -> torch.Tensor:
         """Logits (N, C) float32 of every sample, in order, in evaluation mode and FP32; the mode is put back."""
-        batches = _in_order(cache)
+        batches = in_order(cache)
         with evaluation(self.module), torch.inference_mode():
             return torch.cat(
                 [
@@ -126,7 +131,7 @@ class Trainer:
         """
         total = 0.0
         with evaluation(self.module), torch.inference_mode():
-            for tensors, labels in cache.batches(_in_order(cache)):
+            for tensors, labels in cache.batches(in_order(cache)):
                 total += len(labels) * float(sum(self.objective.terms(tensors, labels).values()))
         if not math.isfinite(total):
             raise TrainingError(f"the loss on the validation became {total}")
@@ -171,9 +176,11 @@ def chosen_arithmetic(wish: Arithmetic) -> Literal["fp32", "bf16"]:
     return "bf16" if has_tiles is not None and has_tiles() else "fp32"
 
 
-def _in_order(cache: SampleCache) -> list[npt.NDArray[np.int64]]:
+def in_order(cache: SampleCache) -> list[npt.NDArray[np.int64]]:
+    """Every sample once, in order, in as many batches as the limits above take: fewer samples of larger images."""
     indices = np.arange(len(cache))
-    return [indices[at : at + _EVALUATION_BATCH] for at in range(0, len(indices), _EVALUATION_BATCH)]
+    size = max(1, min(EVALUATION_BATCH, EVALUATION_VALUES // cache.values))
+    return [indices[at : at + size] for at in range(0, len(indices), size)]
 
 
 def _only(terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
