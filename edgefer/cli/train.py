@@ -68,7 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--folds",
         metavar="K",
         type=int,
-        help="cross-validate by people: K networks (FILE-fold-1, ...), each tested on people it has not seen",
+        help="cross-validate by people: K networks (FILE-fold-1, ...), each tested on people it has not seen; not "
+        "with --weights, --towers or --backbones, which may have",
     )
     record.add_argument("--log", metavar="FILE.csv", help="write a row an epoch")
     record.add_argument("--tensorboard", metavar="FOLDER", help="write TensorBoard's files, where it is installed")

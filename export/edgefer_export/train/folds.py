@@ -35,8 +35,8 @@ def cross_validate(spec: TrainSpec, folds: int, reporter: Reporter | None = None
     fold that was interrupted goes on from its last epoch.
 
     Raises:
-        UsageError: fewer than two folds or more than there are people, data of its own for validation, or a network
-            that does not classify.
+        UsageError: fewer than two folds or more than there are people, data of its own for validation, weights to
+            start from that may have seen the people of a test, or a network that does not classify.
         CheckpointError: the figures to go on from are those of another training; what differs is named.
         EdgeferError: as `train`.
     """
@@ -46,6 +46,7 @@ def cross_validate(spec: TrainSpec, folds: int, reporter: Reporter | None = None
             "folds take their validation from the data, and --validation names other data",
             hint="leave one of the two out",
         )
+    _refuse_seen_people(spec)
     data = open_data(spec, reporter)
     # Without memory for its weights: only what it gives is of interest here.
     with torch.device("meta"):
@@ -74,6 +75,17 @@ def cross_validate(spec: TrainSpec, folds: int, reporter: Reporter | None = None
         write_folds(path, told, data.labels, done)
     done.sort(key=lambda figure: figure.fold)
     return FoldsResult(path, network.name, data.labels, by_subject, tuple(done))
+
+
+def _refuse_seen_people(spec: TrainSpec) -> None:
+    # A classifier of ImageNet (trunk) has seen nobody; a saliency network has not learned anybody's expression.
+    for name in ("weights", "towers", "backbones"):
+        if getattr(spec, name) is not None:
+            raise UsageError(
+                f"every fold would start from the same {name}, which may have been trained on the people that it is "
+                "tested on",
+                hint=f"leave --{name} out, start from --trunk, or train and test once on data that is split beforehand",
+            )
 
 
 def _fold(number: int, spec: TrainSpec, test: Dataset, reporter: Reporter) -> FoldFigure:

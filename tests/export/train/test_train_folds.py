@@ -13,6 +13,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("cv2")
 
+import torch
+
 from edgefer.errors import CheckpointError, UsageError
 from edgefer_export.intervals import wilson
 from edgefer_export.train import TrainSpec, as_json, cross_validate, folds
@@ -85,6 +87,25 @@ def test_a_file_that_holds_no_folds(spec: Make, text: str) -> None:
     (asked.output.parent / "a-folds.json").write_text(text)
     with pytest.raises(CheckpointError, match="does not hold the figures of folds"):
         cross_validate(asked, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("weights", 1), ("towers", 2), ("backbones", 2)], ids=["weights", "towers", "backbones"]
+)
+def test_weights_that_may_have_seen_the_people_of_a_test(spec: Make, tmp_path: Path, name: str, count: int) -> None:
+    files = (tmp_path / "one.pt", tmp_path / "two.pt")
+    with pytest.raises(UsageError, match=f"the same {name}, which may have been trained on the people") as caught:
+        cross_validate(spec(**{name: files[0] if count == 1 else files}), 2)
+    assert "--trunk" in caught.value.hint
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_trunk_has_seen_nobody(spec: Make, squares: type, tmp_path: Path) -> None:
+    from edgefer_export.networks.resnet import ResNetTrunk
+
+    torch.save(ResNetTrunk(3, 0.125).state_dict(), tmp_path / "resnet18.pth")
+    result = cross_validate(spec(data=squares(16), trunk=tmp_path / "resnet18.pth", epochs=1), 2)
+    assert result.count == 16
 
 
 def test_what_cannot_be_cross_validated(spec: Make, squares: type, tmp_path: Path) -> None:
