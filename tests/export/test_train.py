@@ -208,7 +208,8 @@ def test_fusion_starts_from_its_towers(tmp_path: Path) -> None:
     for role, path in zip(("visible", "infrared"), towers, strict=True):
         tower = torch.load(path, weights_only=True)["state_dict"]
         assert torch.equal(fused[f"{role}.layer2.0.conv1.weight"], tower["trunk.layer2.0.conv1.weight"])
-        assert torch.equal(fused[f"fusion.{role}.weight"], tower["gate.linear.weight"])
+        # The gate of the visible tower looks at the pooled vector, that of the fusion at its square.
+        assert torch.equal(fused[f"fusion.{role}.weight"], tower["gate.linear.weight"]) == (role == "infrared")
     with pytest.raises(CheckpointError, match="the visible tower is a checkpoint of viri-visible"):
         prepare(spec(tmp_path / "f.pt", network="viri-fusion", data=data, towers=towers[::-1]), Silent())
     with pytest.raises(UsageError, match="only viri-fusion"):

@@ -6,9 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from edgefer.errors import CheckpointError, DataError, UsageError
+from edgefer.errors import CheckpointError, DataError
 from edgefer.progress import Reporter
 from edgefer_export.checkpoint import load_weights, read_metadata
 from edgefer_export.data import open_dataset
@@ -22,10 +20,8 @@ from edgefer_export.train.backbones import load_backbones
 from edgefer_export.train.offline import OfflineCopies
 from edgefer_export.train.spec import TrainSpec
 from edgefer_export.train.stages import stage_of
+from edgefer_export.train.towers import load_towers
 from edgefer_export.train.trunks import load_trunks
-
-# Parts of a tower in a network of one camera, and where a fusion keeps them.
-_TOWER = {"trunk.": "{role}.", "gate.linear.": "fusion.{role}."}
 
 
 @dataclass(frozen=True)
@@ -114,12 +110,8 @@ def _start(network: LoadedNetwork, spec: TrainSpec, reporter: Reporter) -> None:
     if spec.backbones is not None:
         load_backbones(network, spec.backbones)
     if spec.towers is not None:
-        if network.name != "viri-fusion":
-            raise UsageError(
-                f"only viri-fusion starts from two towers, not {network.name}", hint="give weights instead"
-            )
-        for role, path in zip(("visible", "infrared"), spec.towers, strict=True):
-            _load_tower(network, role, path)
+        for note in load_towers(network, spec.towers):
+            reporter.note(note)
     _warn_of_frozen(network, spec, reporter)
 
 
@@ -156,30 +148,3 @@ def _check_origin(network: LoadedNetwork, path: Path, reporter: Reporter) -> Non
             f"{path} was trained for {', '.join(metadata.labels)}; its last layer begins with weights for other "
             f"classes than {', '.join(network.labels)}."
         )
-
-
-def _load_tower(network: LoadedNetwork, role: str, path: Path) -> None:
-    metadata = read_metadata(path)
-    expected = f"viri-{role}"
-    if metadata is None or metadata.network != expected:
-        raise CheckpointError(
-            f"{path} holds {metadata.network if metadata else 'weights without a description'}; the {role} tower is "
-            f"a checkpoint of {expected}",
-            hint=f"make one with `edgefer train {expected}`",
-        )
-    tower = registry.create(expected, metadata.options, labels=metadata.labels)
-    load_weights(tower.module, path)
-    source, target = tower.module.state_dict(), network.module.state_dict()
-    chosen: dict[str, torch.Tensor] = {}
-    for name, tensor in source.items():
-        for prefix, place in _TOWER.items():
-            if name.startswith(prefix):
-                chosen[place.format(role=role) + name[len(prefix) :]] = tensor
-    wrong = [name for name, tensor in chosen.items() if name not in target or target[name].shape != tensor.shape]
-    if wrong:
-        raise CheckpointError(
-            f"the tower in {path} does not fit the fusion's",
-            details="\n".join(wrong[:10]),
-            hint="train the towers with the width and the channels of the fusion",
-        )
-    network.module.load_state_dict(chosen, strict=False)
