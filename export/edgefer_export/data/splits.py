@@ -100,6 +100,16 @@ def targets_and_subjects(dataset: Dataset) -> tuple[tuple[int, ...], tuple[str |
     return tuple(label for label, _ in read), tuple(subject for _, subject in read)
 
 
+def known_subjects(dataset: Dataset) -> frozenset[str]:
+    """The people that the data set can name without reading pixels; empty where it cannot."""
+    whole = dataset
+    while isinstance(whole, Subset):
+        whole = whole.whole
+    if not isinstance(whole, _Listing | _Telling):
+        return frozenset()
+    return frozenset(subject for subject in targets_and_subjects(dataset)[1] if subject is not None)
+
+
 def holdout(dataset: Dataset, *, share: float, seed: int, reporter: Reporter | None = None) -> Split:
     """Put about `share` of the samples aside, whole people at a time, classes in proportion.
 

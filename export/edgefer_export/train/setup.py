@@ -18,6 +18,7 @@ from edgefer_export.networks.registry import LoadedNetwork
 from edgefer_export.saliency_maps import with_maps_for
 from edgefer_export.train.backbones import load_backbones
 from edgefer_export.train.offline import OfflineCopies
+from edgefer_export.train.sharing import check_validation
 from edgefer_export.train.spec import TrainSpec
 from edgefer_export.train.stages import stage_of
 from edgefer_export.train.towers import load_towers
@@ -37,19 +38,21 @@ def prepare(spec: TrainSpec, reporter: Reporter) -> Material:
     """Open the data, make the network and load what it starts from.
 
     Raises:
-        UsageError: unknown network or option, or labels that contradict the network's.
+        UsageError: unknown network or option, labels that contradict the network's, or a validation with samples that
+            are trained on.
         DataError: data cannot be read, has other labels than asked for, or lacks images of a class.
         CheckpointError: the weights to start from do not fit.
     """
-    data = open_data(spec, reporter)
-    network = registry.create(spec.network, spec.options, labels=data.labels, band=spec.band or _band(data))
-    data = with_maps_for(network, data, spec.saliency, reporter)
+    read = open_data(spec, reporter)
+    network = registry.create(spec.network, spec.options, labels=read.labels, band=spec.band or _band(read))
+    data = with_maps_for(network, read, spec.saliency, reporter)
     if spec.validation is None:
         split = holdout(data, share=spec.validation_share, seed=spec.seed, reporter=reporter)
         train: Dataset = Subset(data, split.train)
         validation: Dataset = Subset(data, split.test)
     else:
         other = _open(spec.validation, spec.layout, data.labels, reporter)
+        check_validation(read, other, reporter)
         train, validation = data, with_maps_for(network, other, spec.saliency, reporter)
     if network.logits is not None:
         _require_every_class(train)
