@@ -96,6 +96,16 @@ def test_ml_net_and_its_classifier() -> None:
     assert (classifier.learning_rate, classifier.head_rate, classifier.weight_decay) == (1e-3, 10.0, 5e-4)
 
 
+@pytest.mark.parametrize("network", ["backbone", "fusion-attention", "late-fusion", "early-fusion", "joint-fusion"])
+def test_vgg_trunks_take_a_tenth_of_the_rate_on_raf_db(network: str) -> None:
+    plain, vgg = made("raf-db", network), made("raf-db-vgg", network)
+    assert vgg == replace(plain, recipe="raf-db-vgg", learning_rate=0.01)
+    recipe = find("raf-db-vgg", network)
+    assert "learning_rate" in recipe.ours
+    assert "vgg11, vgg13" in recipe.summary
+    assert "ResNet" in find("raf-db", network).summary
+
+
 def test_dan_on_raf_db() -> None:
     spec = made("raf-db", "backbone")
     assert (spec.optimiser, spec.learning_rate, spec.weight_decay) == ("sgd:0.9", 0.1, 1e-4)
