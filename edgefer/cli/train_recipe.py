@@ -43,7 +43,9 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument(
         "--dropout", metavar="P", type=float, help="of every dropout layer; by default the network's own"
     )
-    recipe.add_argument("--modality-dropout", metavar="P", type=float, help="how often a camera is left out (0)")
+    recipe.add_argument(
+        "--modality-dropout", metavar="P", type=float, help="how often one of two cameras is left out (0)"
+    )
     recipe.add_argument("--flip", action=argparse.BooleanOptionalAction, help="mirror half of the samples (yes)")
     recipe.add_argument("--crop", metavar="S", type=float, help="shift by up to this share of the side (0.06)")
     recipe.add_argument("--rotation", metavar="D", type=float, help="turn by up to this many degrees (0)")
@@ -56,7 +58,9 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
         "--offline", choices=("none", "naseem2025"), help="make 25 changed copies of every image first (none)"
     )
     recipe.add_argument(
-        "--apart", action=argparse.BooleanOptionalAction, help="and change the two cameras' copies independently (no)"
+        "--apart",
+        action=argparse.BooleanOptionalAction,
+        help="and change the two cameras' copies independently (no); with --offline",
     )
     recipe.add_argument(
         "--composite",
@@ -67,7 +71,9 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument(
         "--sampler", choices=("shuffled", "class-cyclic"), help="the order of the samples of an epoch (shuffled)"
     )
-    recipe.add_argument("--epoch-samples", metavar="N", type=int, help="samples an epoch; by default all, once")
+    recipe.add_argument(
+        "--epoch-samples", metavar="N", type=int, help="samples an epoch, 2 or more; by default all, once"
+    )
     recipe.add_argument(
         "--arithmetic", choices=("auto", "fp32", "bf16"), help="of the forward and backward pass (auto)"
     )

@@ -279,6 +279,8 @@ def test_missing_modality(tmp_path: Path) -> None:
         {"modality_dropout": 0.5},
         {"validation_share": 0.0},
         {"seed": -1},
+        {"epoch_samples": 1},
+        {"apart": True},
         {"weights": Path("a"), "towers": (Path("b"), Path("c"))},
     ],
     ids=lambda changes: ",".join(changes),

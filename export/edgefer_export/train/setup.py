@@ -17,6 +17,7 @@ from edgefer_export.networks.family import Band
 from edgefer_export.networks.registry import LoadedNetwork
 from edgefer_export.saliency_maps import with_maps_for
 from edgefer_export.train.backbones import load_backbones
+from edgefer_export.train.effects import check_effects
 from edgefer_export.train.offline import OfflineCopies
 from edgefer_export.train.sharing import check_validation
 from edgefer_export.train.spec import TrainSpec
@@ -38,13 +39,14 @@ def prepare(spec: TrainSpec, reporter: Reporter) -> Material:
     """Open the data, make the network and load what it starts from.
 
     Raises:
-        UsageError: unknown network or option, labels that contradict the network's, or a validation with samples that
-            are trained on.
+        UsageError: unknown network or option, labels that contradict the network's, a setting that is for other
+            networks, or a validation with samples that are trained on.
         DataError: data cannot be read, has other labels than asked for, or lacks images of a class.
         CheckpointError: the weights to start from do not fit.
     """
     read = open_data(spec, reporter)
     network = registry.create(spec.network, spec.options, labels=read.labels, band=spec.band or _band(read))
+    check_effects(spec, network, reporter)
     data = with_maps_for(network, read, spec.saliency, reporter)
     if spec.validation is None:
         split = holdout(data, share=spec.validation_share, seed=spec.seed, reporter=reporter)

@@ -49,7 +49,8 @@ class TrainSpec:
             along a cosine.
         head_rate: factor on the learning rate of the last fully connected layer, for classes that are new.
         weight_decay: of AdamW on weights of two or more dimensions, of the others on every parameter.
-        label_smoothing: 0 to below 1.
+        label_smoothing: 0 to below 1; of the cross-entropy, so that it does nothing for a network with an objective of
+            its own.
         dropout: probability of every dropout layer; None keeps the network's. A reduced network learns little under
             the dropout of a full one.
         flip: mirror half of the samples, both modalities alike.
@@ -62,8 +63,8 @@ class TrainSpec:
         composite: every face of every batch is put on a background, at a pose and in a light of chance: FERAtt's public
             code of that date, see `composite`.
         backgrounds: a folder of pictures for `composite`; None: textures made by chance.
-        apart: the two cameras' images are changed `offline` independently of each other, so that they no longer fit
-            pixel by pixel.
+        apart: the two cameras' images are changed `offline`, which must be asked for, independently of each other, so
+            that they no longer fit pixel by pixel.
         modality_dropout: probability of each of two cameras to be missing, never both: its picture is black, and
             `present` says so where the network has that input. Below 0.5.
         saliency: a checkpoint of `ml-net`, which makes the maps that a network such as `saliency-alexnet` takes.
@@ -77,7 +78,7 @@ class TrainSpec:
         arithmetic: bf16 in the forward and backward pass, where the processor has matrix units for it (`auto`).
         sampler: the order of an epoch: each sample once, or `class-cyclic`, where place k takes a sample of class
             k mod C, so that every batch has all classes.
-        epoch_samples: samples an epoch, where not each once.
+        epoch_samples: samples an epoch, where not each once; 2 or more.
         patience: stop after this many epochs in a row without a better one; None: never.
         resume: keep a state beside the output after every epoch, and go on from it where it is there.
         log: a CSV file with a row an epoch.

@@ -12,7 +12,7 @@ from edgefer_export.train.rates import make_rates
 if TYPE_CHECKING:
     from edgefer_export.train.spec import TrainSpec
 
-_COUNTS = ("epochs", "steps", "epoch_samples", "patience")
+_COUNTS = ("epochs", "steps", "patience")
 _POSITIVE = ("learning_rate", "head_rate")
 _SHARES = ("label_smoothing", "dropout", "crop", "modality_dropout", "erasing")
 
@@ -33,6 +33,8 @@ def check(spec: TrainSpec) -> None:
             raise UsageError(f"{name} is {value:g}; a positive number is needed")
     if not spec.weight_decay >= 0:
         raise UsageError(f"weight_decay is {spec.weight_decay:g}; 0 or more is needed")
+    if spec.epoch_samples is not None and spec.epoch_samples < 2:
+        raise UsageError(f"epoch_samples is {spec.epoch_samples}; batch normalisation needs 2 samples or more")
     parse_optimiser(spec.optimiser)
     make_rates(spec.schedule)
     for name in _SHARES:
@@ -62,6 +64,11 @@ def _check_augmentation(spec: TrainSpec) -> None:
         raise UsageError(f"moved is {spec.moved:g}; it is a probability, 0 to 1")
     if spec.backgrounds is not None and spec.composite == "none":
         raise UsageError("backgrounds are for composite, which is none", hint="composite=2019-04, for example")
+    if spec.apart and spec.offline == "none":
+        raise UsageError(
+            "apart is for the copies of offline, which is none",
+            hint="offline=naseem2025, for example, or leave apart out",
+        )
     choices = {
         "offline": module.Offline,
         "composite": module.Composite,

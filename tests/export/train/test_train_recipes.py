@@ -14,6 +14,7 @@ from edgefer.errors import UsageError  # noqa: E402
 from edgefer_export.checkpoint import read_metadata  # noqa: E402
 from edgefer_export.networks import registry  # noqa: E402
 from edgefer_export.train import RECIPES, TrainSpec, recipes_for, spec_from, train  # noqa: E402
+from edgefer_export.train.objective import OwnObjective  # noqa: E402
 from edgefer_export.train.recipes import find  # noqa: E402
 from edgefer_export.train.recipes.sane import SMALL_RATE  # noqa: E402
 from edgefer_export.train.spec import DEFAULT_EPOCHS  # noqa: E402
@@ -120,6 +121,19 @@ def test_sane_is_what_happens_without_a_recipe(network: str) -> None:
     assert plain == replace(named, recipe=None, epochs=None)
     small = network in SMALL_RATE
     assert (plain.learning_rate, plain.batch) == ((5e-4, 32) if small else (4e-3, 64))
+
+
+def test_labels_are_smoothed_where_a_loss_looks_at_them() -> None:
+    for network in registry.names():
+        with torch.device("meta"):
+            own = isinstance(registry.create(network).module, OwnObjective)
+        assert made(None, network).label_smoothing == (0.0 if own else 0.05), network
+
+
+def test_without_copies_they_are_not_changed_apart() -> None:
+    assert not made("naseem2025", "viri-fusion", offline="none").apart
+    with pytest.raises(UsageError, match="apart is for the copies of offline"):
+        made("naseem2025", "viri-fusion", offline="none", apart=True)
 
 
 def test_networks_with_batch_norm_throughout_keep_the_defaults_of_the_specification() -> None:

@@ -19,6 +19,7 @@ from edgefer.progress import Silent  # noqa: E402
 from edgefer_export.checkpoint import read_metadata  # noqa: E402
 from edgefer_export.train import TrainSpec, train  # noqa: E402
 from edgefer_export.train.loop import Trainer  # noqa: E402
+from edgefer_export.train.setup import prepare  # noqa: E402
 
 Make = Callable[..., TrainSpec]
 
@@ -138,6 +139,22 @@ def test_tensorboard_that_is_not_installed(spec: Make, tmp_path: Path, monkeypat
 def test_backgrounds_without_compositing(spec: Make, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="backgrounds"):
         spec(backgrounds=tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{"modality_dropout": 0.2}, {"apart": True, "offline": "naseem2025"}])
+def test_what_is_for_two_cameras_where_there_is_one(spec: Make, changes: dict[str, Any]) -> None:
+    name = next(iter(changes))
+    with pytest.raises(UsageError, match=f"{name} is for networks of two cameras, and viri-visible takes visible"):
+        train(spec(**changes))
+    assert not spec().output.exists()
+
+
+@pytest.mark.parametrize(("smoothing", "noted"), [(0.1, 1), (0.0, 0)])
+def test_a_smoothing_that_no_loss_looks_at_is_noted(spec: Make, smoothing: float, noted: int) -> None:
+    options = {"width": "0.0625", "height": "32", "width_px": "32"}
+    reporter = Silent()
+    prepare(spec(network="ml-net", options=options, data="synthetic:16:1", label_smoothing=smoothing), reporter)
+    assert sum("label_smoothing=0.1 does nothing: ml-net" in note for note in reporter.notes) == noted
 
 
 def test_compositing_for_a_pair_of_cameras(spec: Make) -> None:

@@ -68,4 +68,7 @@ def spec_from(recipe: str | None, **given: Any) -> TrainSpec:
     # A length that was asked for replaces the recipe's and is not cut short by it; without a recipe the default holds.
     if recipe is None or ("steps" in given and "epochs" not in given):
         settings.pop("epochs")
+    # What belongs to copies goes with them.
+    if given.get("offline") == "none" and "apart" not in given:
+        settings["apart"] = False
     return TrainSpec(**{**settings, "options": options, "recipe": recipe, **given})
