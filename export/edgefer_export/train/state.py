@@ -5,6 +5,7 @@ The file is written in one rename after every epoch and read with `weights_only=
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import warnings
@@ -24,9 +25,13 @@ _FORMAT = "edgefer-training"
 _VERSION = 1
 _PARTS = ("weights", "optimiser", "torch_generator", "augmentation_generator")
 
+# Files that decide the weights by what is in them, wherever they lie.
+_FILES = ("weights", "towers", "backbones", "trunk", "saliency")
+
 # Where to write, and how long: they may change. What stands for the rest of these is described in `identity`.
 _FREE = frozenset(
     (
+        *_FILES,
         *("output", "log", "tensorboard", "resume", "minutes", "recipe"),
         *("network", "options", "labels", "band", "layout", "data", "validation", "arithmetic"),
     )
@@ -50,11 +55,36 @@ def state_path(output: Path) -> Path:
 
 
 def identity(spec: TrainSpec, described: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes a training this one, by name: the settings that decide its weights, and `described`."""
+    """What makes a training this one, by name: the settings that decide its weights, SHA-256 (hex) of the files that it
+    starts from, and `described`.
+
+    Raises:
+        CheckpointError: such a file cannot be read.
+    """
     plain = {each.name: getattr(spec, each.name) for each in fields(spec) if each.name not in _FREE}
+    plain |= {name: _content_of(getattr(spec, name)) for name in _FILES}
     # JSON there and back, so that what is compared later has gone the same way.
     told: dict[str, Any] = json.loads(json.dumps({**plain, **described}, default=str))
     return told
+
+
+def _content_of(files: Path | tuple[Path, ...] | None) -> str | None:
+    if files is None:
+        return None
+    return " and ".join(map(_sha256, files if isinstance(files, tuple) else (files,)))
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {error.strerror or error}", hint="name a file of weights"
+        ) from error
+    return digest.hexdigest()
 
 
 def write_state(path: Path, identified: Mapping[str, Any], state: State) -> None:

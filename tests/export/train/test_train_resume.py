@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from edgefer.errors import CheckpointError  # noqa: E402
 from edgefer.progress import Silent  # noqa: E402
 from edgefer_export.train import TrainSpec, train  # noqa: E402
 from edgefer_export.train.loop import Trainer  # noqa: E402
-from edgefer_export.train.state import state_path  # noqa: E402
+from edgefer_export.train.state import identity, state_path  # noqa: E402
 
 Make = Callable[..., TrainSpec]
 
@@ -121,6 +122,30 @@ def test_other_data_is_refused(spec: Make, squares: type) -> None:
     train(spec(resume=True, epochs=1))
     with pytest.raises(CheckpointError, match="state of another training: data was"):
         train(spec(resume=True, epochs=1, data=squares(64, seed=1)))
+
+
+def test_another_file_to_start_from_is_refused(spec: Make, tmp_path: Path) -> None:
+    first = train(spec(output=tmp_path / "first.pt", epochs=1)).path
+    asked = spec(resume=True, epochs=1, weights=first)
+    train(asked)
+    moved = first.rename(tmp_path / "moved.pt")
+    train(replace(asked, weights=moved))
+    train(spec(output=moved, epochs=1, seed=1))
+    with pytest.raises(CheckpointError, match=r"state of another training: weights was [0-9a-f]{64}, is [0-9a-f]{64}"):
+        train(replace(asked, weights=moved))
+    with pytest.raises(CheckpointError, match=r"state of another training: weights was [0-9a-f]{64}, is None"):
+        train(replace(asked, weights=None))
+
+
+def test_each_of_several_files_counts(spec: Make, tmp_path: Path) -> None:
+    files = tmp_path / "one", tmp_path / "two"
+    for file in files:
+        file.write_text(file.name)
+    told = identity(spec(backbones=files), {})["backbones"]
+    assert told == " and ".join(hashlib.sha256(name).hexdigest() for name in (b"one", b"two"))
+    assert identity(spec(backbones=files[::-1]), {})["backbones"] != told
+    with pytest.raises(CheckpointError, match="three cannot be read: No such file"):
+        identity(spec(trunk=tmp_path / "three"), {})
 
 
 def test_what_decides_nothing_may_change(spec: Make, tmp_path: Path) -> None:
