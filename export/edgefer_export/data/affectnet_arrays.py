@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,7 @@ def _number(path: Path) -> int | str:
         if size > _LARGEST:
             return f"{size} bytes"
         value = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         return f"{type(error).__name__}: {str(error)[:80]}"
     if not isinstance(value, np.ndarray) or value.size != 1:
         return f"not one number, but {getattr(value, 'shape', 'an archive')}"

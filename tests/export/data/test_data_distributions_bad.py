@@ -288,6 +288,8 @@ def _damage(path: Path, how: str) -> None:
     elif how == "archive":
         with path.open("wb") as file:
             np.savez(file, exp=np.array(1))
+    elif how == "damaged archive":
+        path.write_bytes(b"PK\x03\x04" + bytes(40))
     elif how == "two numbers":
         np.save(path, np.array([1, 2]))
     elif how == "large":
@@ -300,7 +302,10 @@ def _damage(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize(
     "how",
-    ["empty", "cut", "cut data", "pickle", "object array", "archive", "two numbers", "large", "half", "a word"],
+    [
+        *("empty", "cut", "cut data", "pickle", "object array", "archive", "damaged archive", "two numbers", "large"),
+        *("half", "a word"),
+    ],
 )
 def test_a_damaged_annotation_is_named_and_never_unpickled(write: Write, how: str) -> None:
     root = write("affectnet")
