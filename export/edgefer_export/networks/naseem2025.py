@@ -1,8 +1,9 @@
 """Visible, infrared and fused networks of Naseem et al. 2025: ResNet-18 with a gate on the pooled vector.
 
 "Facial expression recognition using visible and IR by early fusion of deep learning with attention mechanism", PeerJ
-Computer Science 11:e2676, DOI 10.7717/peerj-cs.2676. The fusion is of feature vectors, not of pixels. The published networks end in a softmax and are
-trained with cross-entropy on its result; these give logits, and `loss` says which of the two a training should use.
+Computer Science 11:e2676, DOI 10.7717/peerj-cs.2676. The fusion is of feature vectors, not of pixels. The published
+networks end in a softmax and are trained with cross-entropy on its result; these give logits, and `loss` says which of
+the two a training should use.
 """
 
 from __future__ import annotations
