@@ -38,9 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ask-parser",
         action=argparse.BooleanOptionalAction,
-        default=True,
         help="ask the parser of a target that is on this machine",
     )
+    # Set here, because Python 3.10 would write a default that the option itself has into the help.
+    parser.set_defaults(ask_parser=True)
 
 
 def run(arguments: argparse.Namespace) -> Outcome:
