@@ -25,7 +25,7 @@ from benchmarks.rivals_results import RESULTS, Cell, Row, Stored, load, markdown
 from edgefer.benchmark import stimulus
 from edgefer.benchmark.interleaved import interleaved
 from edgefer.benchmark.machine import Observer, describe
-from edgefer.benchmark.rivals.measure import PAUSE, SETTLE, difference
+from edgefer.benchmark.rivals.measure import PAUSE, SETTLE, differences
 from edgefer.benchmark.rivals.rival import Absent, Prepared, Task
 from edgefer.benchmark.rivals.table import chosen
 from edgefer.benchmark.statistics import latency
@@ -109,7 +109,7 @@ def measure(name: str, folder: Path) -> Stored:
                 name=each,
                 latency=latency(found.durations[each]),
                 over={ours: found.ratio(ours, each) for ours in sessions if ours != each},
-                difference=difference(reference, outputs[each]),
+                difference=max(differences(reference, outputs[each]).values(), default=0.0),
                 note=settings[each].note if each in settings else str(sessions[each].info["settings"] or ""),
                 steady=found.warm_ups[each].steady,
             )
