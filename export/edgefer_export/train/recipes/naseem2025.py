@@ -12,6 +12,8 @@ independently of each other, so that the copies of a pair do not fit pixel by pi
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edgefer_export.train.recipes.recipe import Recipe
 
 _SOURCE = "Naseem et al. 2025, PeerJ Computer Science 11:e2676, DOI 10.7717/peerj-cs.2676, and their code"
@@ -22,6 +24,24 @@ _IMAGENET = "the towers begin with ImageNet's weights: give them as --trunk FILE
 _TOWERS = (
     "the visible tower begins with ImageNet's weights and the infrared one with those of its own training; --towers "
     "starts both from their own, --trunk both from ImageNet's"
+)
+
+_FUSION = Recipe(
+    name="naseem2025",
+    summary="both cameras as it was run: cross-entropy on softmax, a cosine of six epochs, cameras changed apart",
+    source=_SOURCE,
+    networks=("viri-fusion",),
+    ours=_OURS,
+    left_out=(_TOWERS,),
+    options={"loss": "ce_on_softmax"},
+    optimiser="adam",
+    learning_rate=1e-3,
+    schedule="cosine:3",
+    epochs=150,
+    batch=64,
+    offline="naseem2025",
+    validation_share=_VALIDATION,
+    apart=True,
 )
 
 RECIPES = (
@@ -41,38 +61,13 @@ RECIPES = (
         offline="naseem2025",
         validation_share=_VALIDATION,
     ),
-    Recipe(
-        name="naseem2025",
-        summary="both cameras as it was run: cross-entropy on softmax, a cosine of six epochs, cameras changed apart",
-        source=_SOURCE,
-        networks=("viri-fusion",),
-        ours=_OURS,
-        left_out=(_TOWERS,),
-        options={"loss": "ce_on_softmax"},
-        optimiser="adam",
-        learning_rate=1e-3,
-        schedule="cosine:3",
-        epochs=150,
-        batch=64,
-        offline="naseem2025",
-        validation_share=_VALIDATION,
-        apart=True,
-    ),
-    Recipe(
+    _FUSION,
+    replace(
+        _FUSION,
         name="naseem2025-shared",
         summary="both cameras as it was run, but changed alike, so that their pixels still fit",
-        source=_SOURCE,
-        networks=("viri-fusion",),
         ours=("apart", *_OURS),
-        left_out=(_TOWERS,),
-        options={"loss": "ce_on_softmax"},
-        optimiser="adam",
-        learning_rate=1e-3,
-        schedule="cosine:3",
-        epochs=150,
-        batch=64,
-        offline="naseem2025",
-        validation_share=_VALIDATION,
+        apart=False,
     ),
     Recipe(
         name="naseem2025-shared",
