@@ -1,0 +1,28 @@
+// What the kernels take from their surroundings: CUDA's own built-ins on a GPU, the host's imitation of them in tests.
+//
+// All shared memory is dynamic, so that the launch plan states it and a test can put a guard behind it.
+#pragma once
+
+#if defined(EDGEFER_HOST)
+#include "edgefer_host.hpp"
+#else
+#include <cuda_fp16.h>
+
+#define EDGEFER_DEVICE __device__ __forceinline__
+// Parameters stay in the constant bank: taking them by reference makes no copy in local memory.
+#define EDGEFER_PARAMETERS const __grid_constant__
+#define EDGEFER_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
+
+namespace edgefer {
+
+// Starts a copy of 16 bytes from global to shared memory; both addresses are multiples of 16.
+EDGEFER_DEVICE void copy_async_16(void* shared, const void* global) {
+    const unsigned int address = static_cast<unsigned int>(__cvta_generic_to_shared(shared));
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(global) : "memory");
+}
+
+// Waits for the copies that this thread started; a barrier makes them visible to the others.
+EDGEFER_DEVICE void copy_async_wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
+}  // namespace edgefer
+#endif
