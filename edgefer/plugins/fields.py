@@ -68,7 +68,7 @@ FIELDS: dict[str, tuple[Field, ...]] = {
     ),
     "LocalGate": _scales("x_scale"),
 }
-"""By operator. The first map of an operator has `x_scale`, the second one (R, Fi) `r_scale`, an INT8 output `y_scale`."""
+"""By operator. Its first map has `x_scale`, the second one (R, Fi) `r_scale`, an INT8 output `y_scale`."""
 
 
 def defaults(operator: str) -> dict[str, FieldValue]:
