@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import importlib
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from edgefer.engine.driver import CudaDriver, cuda_driver
 from edgefer.errors import DeviceError, EnvironmentMismatch, UsageError
+
+if TYPE_CHECKING:
+    from edgefer.kernels.forms import Element
 
 FlavourName = Literal["tensorrt", "tensorrt_rtx"]
 FLAVOURS: tuple[FlavourName, ...] = get_args(FlavourName)
@@ -43,6 +47,17 @@ class Flavour:
         flags = getattr(self.module, "NetworkDefinitionCreationFlag", None)
         strongly_typed = getattr(flags, "STRONGLY_TYPED", None)
         return 0 if strongly_typed is None else 1 << int(strongly_typed)
+
+    @property
+    def plugin_formats(self) -> Mapping[Element, tuple[str, ...]]:
+        """The formats that a plugin offers for maps of an element type, by their names in `TensorFormat`.
+
+        LINEAR stands in where none of the others takes the number of channels. A builder that measures chooses among
+        all; one without a GPU takes the first that a plugin accepts, so it is offered the one of its convolutions.
+        """
+        if self.builds_without_gpu:
+            return {"f32": ("HWC",), "f16": ("HWC",), "i8": ("CHW32",)}
+        return {"f32": ("LINEAR", "HWC"), "f16": ("HWC8", "LINEAR"), "i8": ("CHW32",)}
 
     @property
     def note(self) -> str:
