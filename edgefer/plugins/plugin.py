@@ -12,7 +12,7 @@ from typing import Any
 from edgefer.errors import CompileError
 from edgefer.kernels.plan import HOPPER, ORIN, THOR, Gpu
 from edgefer.plugins.fields import NAMESPACE, VERSION, Values
-from edgefer.plugins.formats import data_type_of, element_of
+from edgefer.plugins.formats import Offered, data_type_of, element_of
 from edgefer.plugins.node import Launcher, Node, Prepared
 from edgefer.plugins.operations.description import Operation
 from edgefer.plugins.serialise import Stored, store
@@ -30,7 +30,7 @@ _alive: list[Any] = []
 few kilobytes, and there is one for each node, clone and execution context."""
 
 
-def plugin_class(trt: Any, operation: Operation, offered: Any, gpus: tuple[Gpu, ...], load: Load) -> type[Any]:
+def plugin_class(trt: Any, operation: Operation, offered: Offered, gpus: tuple[Gpu, ...], load: Load) -> type[Any]:
     """The class of an operator's plugins.
 
     Args:
@@ -99,6 +99,9 @@ def plugin_class(trt: Any, operation: Operation, offered: Any, gpus: tuple[Gpu, 
             reason = self.node.problem([each.desc for each in inputs], outputs[0].desc)
             if reason:
                 raise CompileError(f"no kernel of {NAMESPACE}::{operation.name} does this: {reason}")
+            if not gpus:
+                # A workspace that cannot be planned would be taken for none at all: fail here if there are no kernels.
+                load()
 
         def get_workspace_size(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
             low, high = int(inputs[0].min[0]), int(inputs[0].max[0])

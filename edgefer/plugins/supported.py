@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edgefer.kernels.forms import ELEMENTS, Element, Form
-from edgefer.plugins.fields import FIELDS, NAMESPACE, PRESENT, FieldValue, defaults
+from edgefer.kernels.forms import ELEMENTS, Element, Form, Layout
+from edgefer.plugins.fields import FIELDS, NAMESPACE, FieldValue, defaults
 from edgefer.plugins.operations import OPERATIONS
 from edgefer.plugins.operations.description import MAP_AXES, Operation, Tensor, Work
 
 _FROM_THE_NODE = ("plugin_version", "plugin_namespace")
 _BY_NAME: dict[str, Element] = {element: element for element in ELEMENTS}
+_LAYOUTS: tuple[Layout, ...] = ("hwc", "linear")
+"""Those of floating-point maps; INT8 has one of its own."""
 
 
 def unsupported(
@@ -73,16 +75,18 @@ def _work_problem(
             return f"{name} is {element} beside {operation.first} of {first} and {operation.weight} of {weight}"
     batched = {*operation.maps, *operation.per_image}
     sizes = {name: (1, *shape[1:]) if name in batched else shape for name, shape in shapes.items()}
-    tensors = {name: Tensor(sizes[name], _form(elements[name])) for name in sizes}
-    output: Element = first if first != "i8" else weight
-    if float(values.get("y_scale", 0.0)) > 0:
-        output = "i8"
-    shape = operation.output_shape({name: sizes[name] for name in operation.maps if name in sizes})
-    tensors[operation.output] = Tensor(shape, _form(output))
-    values = {key: value for key, value in values.items() if key != PRESENT}
-    return operation.unsupported(Work(values, tensors))
+    elements[operation.output] = "i8" if float(values.get("y_scale", 0.0)) > 0 else weight if first == "i8" else first
+    sizes[operation.output] = operation.output_shape({name: sizes[name] for name in operation.maps if name in sizes})
+    reasons = []
+    for layout in _LAYOUTS:
+        tensors = {}
+        for name, size in sizes.items():
+            is_map = name in operation.maps or (name == operation.output and operation.gives_map)
+            tensors[name] = Tensor(size, _form(elements[name], layout if is_map else "linear"))
+        reasons.append(operation.unsupported(Work(values, tensors)))
+    # That of the layout which takes any number of channels matters, where it can be had.
+    return "" if "" in reasons else reasons[0 if elements[operation.output] == "i8" else -1]
 
 
-def _form(element: Element) -> Form:
-    """The form that takes the most numbers of channels; INT8 has one form only."""
-    return Form(element, "chw32" if element == "i8" else "linear")
+def _form(element: Element, layout: Layout) -> Form:
+    return Form(element, "chw32" if element == "i8" else layout)
