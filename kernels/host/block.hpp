@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "launch.hpp"
+
 namespace edgefer::host {
 
 // Where in the source a call stands.
@@ -39,7 +41,14 @@ std::uint64_t exchange(Site site, unsigned int mask, std::uint64_t bits, int sou
 unsigned int vote(Site site, unsigned int mask, bool value);
 
 void copy_start(Site site, void* shared, const void* global);
-void copy_wait();
+void copy_wait(Site site);
+
+// Device code into which defects were planted (kernels/tools/mutants.py) asks whether one of them is on: 1 or 0.
+extern int chosen_mutant;
+inline int mutant(int number) {
+    edgefer_host_reached[number] = 1;
+    return chosen_mutant == number ? 1 : 0;
+}
 
 // __trap(): the kernel gives up.
 [[noreturn]] void trap(Site site);

@@ -39,12 +39,7 @@
 #define __all_sync(mask, value) (::edgefer::host::vote(EDGEFER_HERE, mask, !(value)) == 0u)
 #define __trap() ::edgefer::host::trap(EDGEFER_HERE)
 
-// As in platform.cuh: started here, performed at the wait at the latest. A macro, for the line of the caller; it also
-// takes `edgefer::copy_async_16(...)`.
+// As in platform.cuh: started at the first, performed at the second at the latest. Macros, for the line of the caller;
+// they also take `edgefer::copy_async_16(...)`.
 #define copy_async_16(...) host::copy_start(EDGEFER_HERE, __VA_ARGS__)
-
-namespace edgefer {
-
-inline void copy_async_wait() { host::copy_wait(); }
-
-}  // namespace edgefer
+#define copy_async_wait() host::copy_wait(EDGEFER_HERE)

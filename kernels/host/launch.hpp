@@ -22,6 +22,7 @@ struct edgefer_host_launch {
     std::uint32_t block;
     std::uint32_t buffer_count;
     std::int32_t schedule;  // 0 forward, 1 backward, 2 random
+    std::int32_t mutant;    // which planted defect is on; 0 is none
 };
 
 struct edgefer_host_report {
@@ -46,6 +47,10 @@ struct edgefer_host_entry {
 
 // In every library; made by kernels/tools/sources.py.
 extern __attribute__((visibility("default"))) const edgefer_host_entry edgefer_host_entries[];
+
+// Whether device code came by a planted defect, on or off, by its number; for Python to read and to clear.
+constexpr int kEdgeferMutants = 4096;
+extern __attribute__((visibility("default"))) unsigned char edgefer_host_reached[kEdgeferMutants];
 
 // Runs all blocks of a launch, or until something is wrong. Not reentrant: one launch at a time in a library.
 __attribute__((visibility("default"))) void edgefer_host_run(const edgefer_host_launch* launch,

@@ -39,8 +39,9 @@ bool instrumented = false;
 
 const char* library_begin = nullptr;
 
+// Of the call that returns to `pc`.
 std::uint32_t offset_of(const void* pc) {
-    return static_cast<std::uint32_t>(static_cast<const char*>(pc) - library_begin);
+    return static_cast<std::uint32_t>(static_cast<const char*>(pc) - library_begin - 1);
 }
 
 // Whether `earlier` is known to be over before what this thread does now.

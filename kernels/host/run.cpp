@@ -63,6 +63,7 @@ void edgefer_host_run(const edgefer_host_launch* launch, edgefer_host_report* re
     probed = {nullptr, 0};
     schedule = static_cast<Schedule>(launch->schedule);
     random_source = Random(launch->seed);
+    chosen_mutant = launch->mutant;
     grid_size = {launch->grid[0], launch->grid[1], launch->grid[2]};
     block_size = {launch->block, 1, 1};
     run(*launch);

@@ -3,12 +3,15 @@
 #include "races.hpp"
 #include "report.hpp"
 
+unsigned char edgefer_host_reached[kEdgeferMutants];
+
 namespace edgefer::host {
 
 Index thread_index;
 Index block_index;
 Index block_size;
 Index grid_size;
+int chosen_mutant = 0;
 
 Thread threads[kMaxThreads];
 unsigned int thread_count = 0;
@@ -182,8 +185,9 @@ void copy_start(Site site, void* shared, const void* global) {
     perhaps_yield();
 }
 
-void copy_wait() {
+void copy_wait(Site site) {
     Thread& self = threads[thread_index.x];
+    self.site = site;
     for (const Copy& copy : self.copies) {
         races::access(copy.shared, 16, true, __builtin_return_address(0));
         __builtin_memcpy(copy.shared, copy.global, 16);

@@ -43,6 +43,9 @@ _one_launch = threading.Lock()
 class Emulator:
     """A machine for the cases of kernels/cases, made by `build`."""
 
+    mutant: int = 0
+    """Which planted defect is on, in code made by kernels/tools/mutants.py."""
+
     def __init__(self, kernels: Mapping[str, Kernel], threads: Mapping[str, int], limit_s: float) -> None:
         self._kernels = kernels
         self._threads = threads
@@ -119,6 +122,11 @@ class Emulator:
             for each in (read | written).values():
                 each.close()
 
+    def reached(self) -> frozenset[int]:
+        """The planted defects that any kernel came by, on or off, since this was asked last."""
+        libraries = {kernel.library.path: kernel.library for kernel in self._kernels.values()}
+        return frozenset().union(*(library.reached() for library in libraries.values()))
+
     def _launch(
         self,
         launch: Launch,
@@ -141,6 +149,7 @@ class Emulator:
             block=launch.block,
             buffer_count=len(written),
             schedule=SCHEDULES.index(schedule),
+            mutant=self.mutant,
         )
         with _one_launch:  # signal handlers belong to the whole process
             report = kernel.library.run(asked)
@@ -173,9 +182,9 @@ class Emulator:
 def _fault(kernel: Kernel, report: HostReport, buffers: Mapping[str, Guarded]) -> EmulationFault:
     found = [report.message.decode(errors="replace")]
     kind = KINDS[report.kind - 1]
-    if report.address:
+    if report.address or report.pc:
         found += [place for place in (each.place(report.address) for each in buffers.values()) if place][:1]
-        if report.address < 4096:
+        if report.address < 4096 and kind == "out of bounds":
             found.append("a null pointer: an input that was left out?")
     if report.access >= 0:
         found.append("a write" if report.access else "a read")

@@ -20,7 +20,14 @@ BUILD = ROOT / "build/kernels"
 
 _COMMON = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-g1", f"-I{HOST}"]
 # nvcc does not assume that pointers to different types lie apart, and device code relies on that for 16-byte accesses.
-_DEVICE = ["-DEDGEFER_HOST", "-fno-strict-aliasing", "-Wall", "-Wno-unknown-pragmas", "-Wno-unused-function"]
+_DEVICE = [
+    "-DEDGEFER_HOST",
+    "-fno-strict-aliasing",
+    "-fstack-clash-protection",  # a large frame steps on the page below its stack, not over it
+    "-Wall",
+    "-Wno-unknown-pragmas",
+    "-Wno-unused-function",
+]
 _UNDEFINED = "alignment,bounds,shift,integer-divide-by-zero,signed-integer-overflow"
 
 

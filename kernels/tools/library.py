@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MESSAGE_BYTES = 512
+MUTANTS = 4096
+"""How many planted defects a library tells apart, the first being none."""
 
 
 class HostBuffer(ctypes.Structure):
@@ -30,6 +32,7 @@ class HostLaunch(ctypes.Structure):
         ("block", ctypes.c_uint32),
         ("buffer_count", ctypes.c_uint32),
         ("schedule", ctypes.c_int32),
+        ("mutant", ctypes.c_int32),
     )
 
 
@@ -91,6 +94,13 @@ class Library:
         report = HostReport()
         self._run(ctypes.byref(launch), ctypes.byref(report))
         return report
+
+    def reached(self) -> frozenset[int]:
+        """The planted defects that device code came by since this was asked last; see kernels/tools/mutants.py."""
+        marks = (ctypes.c_ubyte * MUTANTS).in_dll(self._dll, "edgefer_host_reached")
+        numbers = frozenset(number for number, mark in enumerate(bytes(marks)) if mark)
+        ctypes.memset(marks, 0, MUTANTS)
+        return numbers
 
     def line_of(self, offset: int) -> str:
         """`file:line` of an instruction, or "" where that is not known."""
