@@ -7,6 +7,9 @@
 
 #include "launch.hpp"
 
+// Known to be in this library, so that threadIdx is a load and not two.
+#pragma GCC visibility push(hidden)
+
 namespace edgefer::host {
 
 // Where in the source a call stands.
@@ -56,3 +59,5 @@ inline int mutant(int number) {
 inline int lane() { return static_cast<int>(thread_index.x & 31u); }
 
 }  // namespace edgefer::host
+
+#pragma GCC visibility pop

@@ -43,3 +43,10 @@
 // they also take `edgefer::copy_async_16(...)`.
 #define copy_async_16(...) host::copy_start(EDGEFER_HERE, __VA_ARGS__)
 #define copy_async_wait() host::copy_wait(EDGEFER_HERE)
+
+namespace edgefer {
+
+// There is no cache to bring anything into.
+inline void prefetch_line(const void* /*global*/) {}
+
+}  // namespace edgefer

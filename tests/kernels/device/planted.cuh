@@ -172,7 +172,7 @@ EDGEFER_DEVICE void array_past(const PlantedParams& p) {
     p.y[at()] = values[0] + values[3];
 }
 
-EDGEFER_DEVICE void integer_past(const PlantedParams& p) { p.q[at()] = static_cast<signed char>(p.n * p.n); }
+EDGEFER_DEVICE void integer_past(const PlantedParams& p) { p.y[at()] = static_cast<float>(p.n * p.n); }
 
 // Every thread adds to one sum: each order of whole threads gives the right one.
 EDGEFER_DEVICE void lost_update(const PlantedParams& p) {
