@@ -41,11 +41,11 @@ def plugin_class(trt: Any, operation: Operation, offered: Offered, gpus: tuple[G
         load: gives the kernels, asked when a plugin is attached to a context and when shapes change.
     """
 
-    class Plugin(  # type: ignore[misc]
-        trt.IPluginV3, trt.IPluginV3OneCore, trt.IPluginV3OneBuild, trt.IPluginV3OneRuntime
-    ):
+    bases = (trt.IPluginV3, trt.IPluginV3OneCore, trt.IPluginV3OneBuild, trt.IPluginV3OneRuntime)
+
+    class Plugin(*bases):  # type: ignore[misc]
         def __init__(self, values: Values) -> None:
-            for base in (trt.IPluginV3, trt.IPluginV3OneCore, trt.IPluginV3OneBuild, trt.IPluginV3OneRuntime):
+            for base in bases:
                 base.__init__(self)
             _alive.append(self)
             self.node = Node(operation, values, offered)

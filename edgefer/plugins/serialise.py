@@ -95,7 +95,7 @@ def _read(
 
 def _memory(field: Field, value: FieldValue) -> NDArray[Any]:
     if field.type == "char":
-        return np.frombuffer(str(value).encode() + b"\0", dtype=np.int8).copy()
+        return np.array([*str(value).encode(), 0], dtype=np.int8)
     return np.array([value], dtype=_DTYPES[field.type])
 
 

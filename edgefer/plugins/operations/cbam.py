@@ -3,45 +3,40 @@
 from __future__ import annotations
 
 from edgefer.kernels import cbam
-from edgefer.kernels.gating import GateForms
 from edgefer.kernels.plan import Gpu, Plan
 from edgefer.plugins.operations.description import Operation, Work, map_shape
 
 
-def _shape(work: Work) -> cbam.CbamShape:
-    return cbam.CbamShape(
-        *map_shape(work, "X"),
+def _node(work: Work) -> cbam.Cbam:
+    return cbam.Cbam(
+        shape=map_shape(work, "X"),
         hidden=work.size("W1", 0),
+        form=work.form("X"),
+        output=work.form("Y"),
+        weights=work.form("W1").element,
         kernel=work.whole("spatial_kernel"),
         relu=bool(work.whole("relu")),
-    )
-
-
-def _forms(work: Work) -> GateForms:
-    return GateForms(
-        work.form("X"),
-        work.form("Y"),
-        work.form("W1").element,
+        residual=work.has("R"),
         x_scale=work.number("x_scale"),
-        r_scale=work.number("r_scale") if work.has("R") else 0.0,
+        r_scale=work.number("r_scale"),
         y_scale=work.number("y_scale"),
     )
 
 
 def _unsupported(work: Work) -> str:
-    shape = _shape(work)
-    reason = cbam.unsupported(shape, _forms(work))
+    node = _node(work)
+    reason = cbam.unsupported(node)
     if reason:
         return reason
     if work.has("R") and work.form("R") != work.form("X"):
         return f"X is {work.form('X').code} and R {work.form('R').code}, expected one form"
-    kernel = shape.kernel
+    kernel = node.kernel
     return work.misfit(
         {
-            "W1": (shape.hidden, shape.channels),
-            "b1": (shape.hidden,),
-            "W2": (shape.channels, shape.hidden),
-            "b2": (shape.channels,),
+            "W1": (node.hidden, node.channels),
+            "b1": (node.hidden,),
+            "W2": (node.channels, node.hidden),
+            "b2": (node.channels,),
             "Ws": (1, 2, kernel, kernel),
             "bs": (1,),
             "R": work.shape("X"),
@@ -50,7 +45,7 @@ def _unsupported(work: Work) -> str:
 
 
 def _plan(work: Work, gpu: Gpu) -> Plan:
-    return cbam.plan(_shape(work), _forms(work), gpu)
+    return cbam.plan(_node(work), gpu)
 
 
 CBAM = Operation(
@@ -61,7 +56,7 @@ CBAM = Operation(
     weight="W1",
     output="Y",
     structure=cbam.CbamParams,
-    addresses={name: name.lower() for name in ("X", "W1", "b1", "W2", "b2", "Ws", "bs", "R", "Y")},
+    addresses={name: name for name in ("X", "W1", "b1", "W2", "b2", "Ws", "bs", "R", "Y")},
     unsupported=_unsupported,
     plan=_plan,
 )

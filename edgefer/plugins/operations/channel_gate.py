@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
-
 from edgefer.kernels import channel_gate
-from edgefer.kernels.gating import GateForms
 from edgefer.kernels.plan import Gpu, Plan
 from edgefer.plugins.operations.description import Operation, Work, map_shape
 
 
-def _shape(work: Work) -> channel_gate.ChannelGateShape:
-    return channel_gate.ChannelGateShape(
-        *map_shape(work, "X"),
+def _node(work: Work) -> channel_gate.ChannelGate:
+    return channel_gate.ChannelGate(
+        shape=map_shape(work, "X"),
         hidden=work.size("W1", 0),
-        # Whether it is one of them `unsupported` says.
-        gate=cast(Literal["sigmoid", "hard_sigmoid"], work.text("gate")),
+        form=work.form("X"),
+        output=work.form("Y"),
+        weights=work.form("W1").element,
+        gate=work.text("gate"),
         alpha=work.number("alpha"),
         beta=work.number("beta"),
-    )
-
-
-def _forms(work: Work) -> GateForms:
-    return GateForms(
-        work.form("X"),
-        work.form("Y"),
-        work.form("W1").element,
         x_scale=work.number("x_scale"),
         y_scale=work.number("y_scale"),
     )
 
 
 def _unsupported(work: Work) -> str:
-    shape = _shape(work)
-    return channel_gate.unsupported(shape, _forms(work)) or work.misfit(
+    node = _node(work)
+    return channel_gate.unsupported(node) or work.misfit(
         {
-            "W1": (shape.hidden, shape.channels),
-            "b1": (shape.hidden,),
-            "W2": (shape.channels, shape.hidden),
-            "b2": (shape.channels,),
+            "W1": (node.hidden, node.channels),
+            "b1": (node.hidden,),
+            "W2": (node.channels, node.hidden),
+            "b2": (node.channels,),
         }
     )
 
 
 def _plan(work: Work, gpu: Gpu) -> Plan:
-    return channel_gate.plan(_shape(work), _forms(work), gpu)
+    return channel_gate.plan(_node(work), gpu)
 
 
 CHANNEL_GATE = Operation(
@@ -55,7 +46,7 @@ CHANNEL_GATE = Operation(
     weight="W1",
     output="Y",
     structure=channel_gate.ChannelGateParams,
-    addresses={name: name.lower() for name in ("X", "W1", "b1", "W2", "b2", "Y")},
+    addresses={name: name for name in ("X", "W1", "b1", "W2", "b2", "Y")},
     unsupported=_unsupported,
     plan=_plan,
 )

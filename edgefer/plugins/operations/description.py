@@ -106,15 +106,13 @@ class Operation:
         Raises:
             CompileError: the field `present` and the number of inputs do not fit each other.
         """
-        mask = int(values.get(PRESENT, NOT_SAID))
-        required = len(self.inputs) - len(self.optional)
-        if mask == NOT_SAID and count in (required, len(self.inputs)):
-            absent = frozenset(self.optional if count == required else ())
-        else:
-            absent = frozenset(name for bit, name in enumerate(self.optional) if not mask >> bit & 1)
+        said = mask = int(values.get(PRESENT, NOT_SAID))
+        if said == NOT_SAID:
+            mask = (1 << len(self.optional)) - 1 if count == len(self.inputs) else 0
+        absent = frozenset(name for bit, name in enumerate(self.optional) if not mask >> bit & 1)
         names = tuple(name for name in self.inputs if name not in absent)
-        if len(names) != count or (mask == NOT_SAID and count not in (required, len(self.inputs))):
-            optional = f", {PRESENT}={mask} for {', '.join(self.optional)}" if self.optional else ""
+        if len(names) != count:
+            optional = f", {PRESENT}={said} for {', '.join(self.optional)}" if self.optional else ""
             raise CompileError(
                 f"a node of {NAMESPACE}::{self.name} has {count} inputs{optional}; its inputs are "
                 f"{', '.join(self.inputs)}",

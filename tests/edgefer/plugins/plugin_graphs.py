@@ -39,11 +39,16 @@ class Sample:
 
 
 def sample(
-    operator: str, *, channels: int = 32, batch: int = 2, without: tuple[str, ...] = (), **attributes: Any
+    operator: str,
+    *,
+    channels: int = 32,
+    size: tuple[int, int] = (7, 5),
+    without: tuple[str, ...] = (),
+    **attributes: Any,
 ) -> Sample:
-    """A node of an operator on maps of 7 x 5 (the second map of a fusion is 3 x 4)."""
+    """A node of an operator on two maps of `size` (the second input of a fusion has maps of 3 x 4)."""
     rng = np.random.default_rng(7)
-    n, c, hidden, height, width = batch, channels, 4, 7, 5
+    n, c, hidden, (height, width) = 2, channels, 4, size
     kernel = int(attributes.get("spatial_kernel", 7))
     shapes: dict[str, dict[str, tuple[int, ...]]] = {
         "CbamAttention": {

@@ -167,13 +167,17 @@ def test_inputs_that_do_not_fit_the_mask(present: int, count: int) -> None:
 
 
 def at_batch(given: Sample, batch: int) -> tuple[list[Desc], Desc]:
-    """Descriptions of the inputs and of the output, in the linear layout, with another batch."""
+    """Descriptions of the inputs and of the output, in the linear layout, with another batch and large maps."""
     names = [name for name in OPERATIONS[given.operator].inputs if name in given.tensors]
     inputs = descriptions(given, F32_LINEAR)
     for name, each in zip(names, inputs, strict=True):
         if name in MAPS or name == "P":
-            each.dims = (batch, *each.dims[1:])
-    return inputs, describe((batch, *given.output[1:]), F32_LINEAR)
+            each.dims = (batch, *_large(each.dims)[1:])
+    return inputs, describe((batch, *_large(given.output)[1:]), F32_LINEAR)
+
+
+def _large(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*shape[:2], 56, 56) if len(shape) == 4 else shape
 
 
 @every_operator
