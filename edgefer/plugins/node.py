@@ -121,13 +121,13 @@ class Node:
         element, form = element_of(description.type), form_of(description)
         if form is None or element != self.output_element([element_of(each.type) for each in inputs]):
             return False
-        first = form_of(inputs[0])
         if not self.operation.gives_map:
             agrees = is_linear(description)
-        elif first is not None and element == first.element:
-            agrees = form == first
         else:
-            agrees = offers(self.offered, description, int(description.dims[1]))
+            first = form_of(inputs[0])
+            same = first is not None and element == first.element
+            # One layout has several names; only those that are offered are neighbours' own.
+            agrees = offers(self.offered, description, int(description.dims[1])) and (form == first or not same)
         return agrees and not self.problem(inputs, description)
 
     def _demanded(self, descriptions: Sequence[Any], batch: int | None) -> Work:

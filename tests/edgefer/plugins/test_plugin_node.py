@@ -112,6 +112,18 @@ def test_rtx_is_not_offered_the_linear_layout_where_another_does() -> None:
     assert plugin.supports_format_combination(0, [Dynamic(odd)], 5)
 
 
+def test_rtx_is_offered_one_name_of_a_layout_for_the_output_too() -> None:
+    """HWC8 is the same memory here, and TensorRT-RTX would pack the map anew for it."""
+    given = sample("ChannelGate")
+    plugin, inputs = plugin_of(given, RTX), descriptions(given, F16_HWC, "f16")
+    inputs[0].format = TensorFormat.HWC
+    output = describe(given.output, F16_HWC)
+    assert output.format is TensorFormat.HWC8
+    assert not accepted(plugin, [*inputs, output], 5)
+    output.format = TensorFormat.HWC
+    assert accepted(plugin, [*inputs, output], 5)
+
+
 @every_operator
 def test_types_and_shapes_of_the_output(given: Sample) -> None:
     plugin, count = plugin_of(given), len(given.tensors)
