@@ -95,7 +95,7 @@ class Node:
         for name, value in plan.parameters.items():
             setattr(parameters, name, value)
         names = (*self.operation.given(self.values, len(inputs)), self.operation.output)
-        return Prepared(plan, parameters, tuple(self.operation.addresses[name] for name in names))
+        return Prepared(plan, parameters, names)
 
     def _takes_map(self, name: str, description: Any, first: Any) -> bool:
         form, sizes = form_of(description), tuple(description.dims)

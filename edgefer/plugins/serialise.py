@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgefer.errors import CompileError, EdgeferError, EngineIncompatible
 from edgefer.plugins.fields import FIELDS, NAMESPACE, Field, FieldType, FieldValue, Values
+from edgefer.plugins.text_field import text_of
 
 _TRT_NAMES: dict[FieldType, str] = {"int32": "INT32", "float32": "FLOAT32", "char": "CHAR"}
 _DTYPES: dict[FieldType, type[Any]] = {"int32": np.int32, "float32": np.float32, "char": np.int8}
@@ -89,7 +90,7 @@ def _read(
                 f"expected {_TRT_NAMES[field.type]}{'' if field.type == 'char' else ' with 1'}",
                 hint="export the network again, or correct the attribute",
             )
-        values[field.name] = _value(field, found.data, error, where)
+        values[field.name] = text_of(found) if field.type == "char" else _number(field, found.data, error, where)
     return values
 
 
@@ -99,10 +100,8 @@ def _memory(field: Field, value: FieldValue) -> NDArray[Any]:
     return np.array([value], dtype=_DTYPES[field.type])
 
 
-def _value(field: Field, data: Any, error: type[EdgeferError], where: str) -> FieldValue:
+def _number(field: Field, data: Any, error: type[EdgeferError], where: str) -> int | float:
     raw = np.asarray(data)
-    if field.type == "char":
-        return raw.tobytes().split(b"\0", 1)[0].decode(errors="replace")
     if field.type == "int32":
         return int(raw[0])
     value = float(raw[0])

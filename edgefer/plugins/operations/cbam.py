@@ -56,7 +56,6 @@ CBAM = Operation(
     weight="W1",
     output="Y",
     structure=cbam.CbamParams,
-    addresses={name: name for name in ("X", "W1", "b1", "W2", "b2", "Ws", "bs", "R", "Y")},
     unsupported=_unsupported,
     plan=_plan,
 )

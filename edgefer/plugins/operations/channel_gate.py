@@ -46,7 +46,6 @@ CHANNEL_GATE = Operation(
     weight="W1",
     output="Y",
     structure=channel_gate.ChannelGateParams,
-    addresses={name: name for name in ("X", "W1", "b1", "W2", "b2", "Y")},
     unsupported=_unsupported,
     plan=_plan,
 )

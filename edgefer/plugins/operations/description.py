@@ -75,8 +75,8 @@ class Operation:
     are vectors (N, K), and all other inputs weights, of which all have the element type of `weight`. The output is a
     map like the first input, or joins the channels of `joined` as (N, C).
 
-    `addresses` gives each tensor the field of `structure` that holds its address. `unsupported` says why no kernel
-    does a piece of work ("" where one does), whatever its batch; `plan` plans what is supported.
+    The fields of `structure` that hold the tensors' addresses have their names. `unsupported` says why no kernel does
+    a piece of work ("" where one does), whatever its batch; `plan` plans what is supported.
     """
 
     name: str
@@ -85,7 +85,6 @@ class Operation:
     weight: str
     output: str
     structure: type[ctypes.Structure]
-    addresses: Mapping[str, str]
     unsupported: Callable[[Work], str]
     plan: Callable[[Work, Gpu], Plan]
     optional: tuple[str, ...] = ()

@@ -45,7 +45,6 @@ GATED_FUSION = Operation(
     output="f",
     joined=("Fv", "Fi"),
     structure=gated_fusion.GatedFusionParams,
-    addresses={name: name for name in ("Fv", "Fi", "Wv", "bv", "Wi", "bi", "P", "f")},
     unsupported=_unsupported,
     plan=_plan,
 )

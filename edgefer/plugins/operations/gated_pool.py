@@ -34,7 +34,6 @@ GATED_POOL = Operation(
     output="f",
     joined=("F",),
     structure=gated_pool.GatedPoolParams,
-    addresses={name: name for name in ("F", "W", "b", "f")},
     unsupported=_unsupported,
     plan=_plan,
 )

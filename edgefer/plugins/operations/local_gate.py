@@ -35,7 +35,6 @@ LOCAL_GATE = Operation(
     output="f",
     joined=("Z",),
     structure=local_gate.LocalGateParams,
-    addresses={name: name for name in ("Z", "W1", "b1", "W2", "b2", "f")},
     unsupported=_unsupported,
     plan=_plan,
 )

@@ -97,7 +97,7 @@ def serialised(trt: Any) -> dict[str, Any]:
         answers[name] = {
             "declared": said,
             "stored": [
-                [each.name, str(each.type).rsplit(".", 1)[-1], int(each.size), np.asarray(each.data).tobytes().hex()]
+                [each.name, str(each.type).rsplit(".", 1)[-1], int(each.size), again.node.values[each.name]]
                 for each in stored
             ],
             "timing_cache_id": made.timing_cache_id,
@@ -188,7 +188,7 @@ def run(trt: Any) -> dict[str, Any]:
         "axes": [len(shape), len(joined)],
         "added": added,
         "batch": plan.launches[0].grid[1],
-        "addresses": [parameters[name] for name in ("x", "w1", "b1", "w2", "b2", "y")],
+        "addresses": [parameters[name] for name in ("X", "W1", "b1", "W2", "b2", "Y")],
         "stream": stream,
     }
 

@@ -65,12 +65,12 @@ def test_every_address_is_in_the_field_of_its_tensor(given: Sample) -> None:
     ((plan, parameters, stream),) = kernels.launches
     names = [name for name in operation.inputs if name in given.tensors]
     for name, address in zip(names, addresses, strict=True):
-        assert parameters[operation.addresses[name]] == address
-    assert parameters[operation.addresses[operation.output]] == OUTPUT
+        assert parameters[name] == address
+    assert parameters[operation.output] == OUTPUT
     assert parameters["workspace"] == (WORKSPACE if plan.workspace_bytes else None)
     assert stream == STREAM
     for name in operation.optional:
-        assert (parameters[operation.addresses[name]] is None) == (name not in given.tensors)
+        assert (parameters[name] is None) == (name not in given.tensors)
 
 
 def test_the_plan_is_that_of_the_actual_batch_on_the_actual_gpu() -> None:
