@@ -21,8 +21,18 @@ EDGEFER_DEVICE void copy_async_16(void* shared, const void* global) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(global) : "memory");
 }
 
+// Starts to bring the line of memory with this address into the L2 cache.
+EDGEFER_DEVICE void prefetch_line(const void* global) { asm volatile("prefetch.global.L2 [%0];" ::"l"(global)); }
+
 // Waits for the copies that this thread started; a barrier makes them visible to the others.
 EDGEFER_DEVICE void copy_async_wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 }  // namespace edgefer
 #endif
+
+namespace edgefer {
+
+// Bytes that `prefetch_line` brings.
+constexpr int kCacheLine = 128;
+
+}  // namespace edgefer
