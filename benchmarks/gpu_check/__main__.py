@@ -1,0 +1,46 @@
+"""Check edgefer's kernels on this machine's GPU: `python -m benchmarks.gpu_check [-o FILE] [--parts cases,graphs]`.
+
+Writes results/DEVICE.json after every part. Exits with 1 where something is wrong, with 3 where there is no GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.gpu_check.figures import Care
+from benchmarks.gpu_check.gpu import opened
+from benchmarks.gpu_check.report import WIDTH, show
+from benchmarks.gpu_check.run import all_parts, chosen, path_of, run
+from edgefer.errors import EdgeferError
+from edgefer.kernels.driver import Driver
+
+
+def main(arguments: Sequence[str], driver: Driver | None = None) -> int:
+    """Run the check; `driver` is the machine's where None."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_check", description=__doc__.split("\n\n")[1])
+    parser.add_argument("-o", "--output", type=Path, help="the file to write, otherwise results/DEVICE.json")
+    parser.add_argument("--parts", default="", help="only those whose names contain one of these words: cases,graphs")
+    parser.add_argument("--rounds", type=int, default=Care.rounds, help="rounds of every timing")
+    asked = parser.parse_args(arguments)
+    console = Console(width=WIDTH, markup=False, highlight=False)
+    progress = Console(stderr=True, markup=False, highlight=False)
+    try:
+        with opened(driver) as gpu:
+            parts = chosen(all_parts(gpu, Care(rounds=asked.rounds)), asked.parts)
+            path = asked.output or path_of(gpu)
+            check = run(gpu, parts, path, progress.print)
+    except EdgeferError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    show(check, console)
+    console.print(f"written to {path}")
+    return 1 if check.failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
