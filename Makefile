@@ -11,7 +11,7 @@ BENCHMARKS ?= benchmarks
 BENCH_OUTPUT := bench-output/suite.json
 
 .PHONY: demo test test-slow test-pythons bench bench-store bench-check bench-synthetic bench-modelopt bench-rivals \
-    bench-false-alarms bench-open-loop bench-published bench-networks lint docs clean rtx install
+    bench-false-alarms bench-open-loop bench-published bench-networks gpu-check lint docs clean rtx install
 
 install: $(STAMP)
 
@@ -65,6 +65,10 @@ bench-check: $(STAMP)
 	@$(PY) -m benchmarks.check --is-stored
 	@$(PY) -m pytest $(BENCHMARKS) --benchmark-only --benchmark-json=$(BENCH_OUTPUT) -q; status=$$?; \
 	    $(PY) -m benchmarks.check $(BENCH_OUTPUT) && exit $$status
+
+# The kernels on this machine's NVIDIA GPU: right, how fast, against what. Writes benchmarks/results/DEVICE.json.
+gpu-check: $(STAMP)
+	$(PY) -m benchmarks.gpu_check
 
 bench-synthetic: $(STAMP)
 	$(PY) benchmarks/synthetic_study.py
