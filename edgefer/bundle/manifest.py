@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 Role = Literal["visible", "infrared", "present", "saliency", "other"]
 GraphRole = Literal["fused", "visible", "infrared", "saliency", "other"]
@@ -21,6 +21,7 @@ Align = Literal["centre", "top-left"]
 GreyWeights = Literal["bt601", "bt709", "average"]
 Equalise = Literal["none", "histogram", "clahe"]
 Precision = Literal["fp32", "fp16", "int8", "int8+fp16"]
+PluginPolicy = Literal["auto", "plugin", "inline"]
 Verdict = Literal["pass", "fail", "undecided", "numeric", "not-run"]
 
 
@@ -233,7 +234,11 @@ class Member(_Struct, frozen=True, kw_only=True):
 
 
 class Manifest(_Struct, frozen=True, kw_only=True):
-    """The whole manifest. `labels` is in the order of the logits; `temperature` divides them before the softmax."""
+    """The whole manifest. `labels` is in the order of the logits; `temperature` divides them before the softmax.
+
+    `plugin_policy` is how the operators in `plugins` are compiled where a device is not told otherwise: by plugins
+    (`plugin`), in standard operators (`inline`), or as is faster there (`auto`).
+    """
 
     schema: int = SCHEMA_VERSION
     network: NetworkSpec
@@ -245,6 +250,7 @@ class Manifest(_Struct, frozen=True, kw_only=True):
     golden: GoldenSpec | None = None
     calibration: CalibrationSpec | None = None
     plugins: tuple[PluginSpec, ...] = ()
+    plugin_policy: PluginPolicy = "auto"
     temperature: float = 1.0
     embedding: EmbeddingSpec | None = None
     saliency: SaliencySpec | None = None

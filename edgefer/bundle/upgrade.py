@@ -44,9 +44,14 @@ def _from_2(raw: Raw) -> Raw:
     return {**raw, "golden": golden, "embedding": None, "saliency": None}
 
 
+def _from_3(raw: Raw) -> Raw:
+    """Version 4 says whether plugins compute the operators of domain `edgefer`; before, nobody had been asked."""
+    return {**raw, "plugin_policy": "auto"}
+
+
 # STEPS[n] turns a manifest of version n into one of version n + 1 and need not set `schema`. Whoever raises
 # SCHEMA_VERSION adds one here and a bundle of the old version to the tests.
-STEPS: Mapping[int, Step] = {1: _from_1, 2: _from_2}
+STEPS: Mapping[int, Step] = {1: _from_1, 2: _from_2, 3: _from_3}
 
 
 def upgrade(raw: Raw, *, to: int = SCHEMA_VERSION, steps: Mapping[int, Step] = STEPS) -> Raw:

@@ -232,6 +232,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
         plugins=tuple(
             draw(st.lists(st.builds(PluginSpec, name=TEXT, version=TEXT, namespace=TEXT, count=st.integers(0, 99))))
         ),
+        plugin_policy=draw(st.sampled_from(["auto", "plugin", "inline"])),
         temperature=draw(POSITIVE),
     )
 

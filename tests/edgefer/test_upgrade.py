@@ -67,7 +67,7 @@ def test_a_later_version_says_what_is_needed(provenance: Any, says: str) -> None
 
 
 DATA = Path(__file__).parent / "data"
-SCHEMA_1, SCHEMA_2 = DATA / "schema_1.bundle", DATA / "schema_2.bundle"
+SCHEMA_1, SCHEMA_2, SCHEMA_3 = (DATA / f"schema_{version}.bundle" for version in (1, 2, 3))
 
 
 def test_a_bundle_of_version_1_means_what_it_meant(tiny_bundle: Bundle) -> None:
@@ -93,6 +93,17 @@ def test_a_bundle_of_version_2_has_neither_embedding_nor_saliency(tiny_bundle: B
     assert {name: read.member(name) for name in read.members} == {
         name: tiny_bundle.member(name) for name in tiny_bundle.members
     }
+    again = Bundle.from_bytes(read.to_bytes())
+    assert (again.manifest, again.digest) == (read.manifest, read.digest)
+
+
+def test_a_bundle_of_version_3_leaves_the_plugins_to_the_device(tiny_bundle: Bundle) -> None:
+    written = json.loads(bytes(layout.unpack(SCHEMA_3.read_bytes())["manifest.json"]))
+    assert written["schema"] == 3
+    assert "plugin_policy" not in written
+    read = Bundle.read(SCHEMA_3)
+    assert (read.manifest.schema, read.manifest.plugin_policy) == (SCHEMA_VERSION, "auto")
+    assert read.manifest.graphs == tiny_bundle.manifest.graphs
     again = Bundle.from_bytes(read.to_bytes())
     assert (again.manifest, again.digest) == (read.manifest, read.digest)
 
