@@ -93,7 +93,8 @@ def test_compile(benchmark: Any, tmp_path: Path, name: str, precision: str) -> N
 
 
 def test_cached(benchmark: Any, tmp_path: Path) -> None:
-    from edgefer.engine.cache import EngineCache, cache_key
+    from edgefer.engine.cache import EngineCache
+    from edgefer.engine.cache_key import cache_key
     from edgefer.engine.compile import CompileRequest, compile_onnx
     from edgefer.engine.driver import cuda_driver
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, get_args
 
-from edgefer.bundle.manifest import Precision
+from edgefer.bundle.manifest import PluginPolicy, Precision
+from edgefer.cli.engine_facts import engine_facts, engine_payload
 from edgefer.cli.infer import warn
 from edgefer.cli.options import DATA_HELP, add_layout, reporter
 from edgefer.cli.output import Outcome, facts, percent, table
 from edgefer.errors import EnvironmentMismatch
 
 if TYPE_CHECKING:
-    from edgefer.engine.bundle_engine import EngineResult
     from edgefer.progress import Reporter
     from edgefer_export.report.content import Report
     from edgefer_export.result import BuildResult
@@ -34,6 +34,7 @@ PREPROCESS_HELP = (
 EMBEDDING_HELP = (
     "means of the classes in an embedding come from this (by default from --calibration), or none: no means"
 )
+PLUGINS_HELP = "who computes attention: edgefer's plugins, TensorRT itself (inline), or whoever is faster here (auto)"
 FUSE_HELP = "whether attention found in a FILE.py or FILE.onnx becomes operators of this project (auto)"
 BUDGET_HELP = "points of accuracy, mean recall and a class's recall that may be lost, and the least agreement"
 
@@ -99,6 +100,7 @@ def _add_engine(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--flavour", choices=("auto", "tensorrt", "tensorrt_rtx", "none"), help="the TensorRT to compile with (auto)"
     )
+    group.add_argument("--plugins", choices=get_args(PluginPolicy), help=PLUGINS_HELP)
     group.add_argument("--batch", metavar="N", nargs="+", action="extend", help="batch sizes, a profile each (1)")
     group.add_argument(
         "--target", metavar="NAME", nargs="+", action="extend", help="TensorRT releases that have to take the graph"
@@ -136,7 +138,7 @@ def _build(spec: BuildSpec, told: Reporter) -> Outcome:
         "report_json": result.report_json,
         "verdict": result.verdict,
         "reason": result.reason,
-        "engine": None if result.engine is None else _engine(result.engine),
+        "engine": None if result.engine is None else engine_payload(result.engine),
         "trtexec": trtexec or None,
         "seconds": dict(result.seconds),
         "report": result.report,
@@ -152,7 +154,9 @@ def _recompile(spec: BuildSpec, told: Reporter) -> Outcome:
 
     bundle = Bundle.read(spec.network)
     cache = None if spec.cache is None else EngineCache(spec.cache)
-    result = compile_bundle(bundle, spec.flavour, reporter=told, cache=cache, engine_out=spec.engine_out)
+    result = compile_bundle(
+        bundle, spec.flavour, plugins=spec.plugins, reporter=told, cache=cache, engine_out=spec.engine_out
+    )
     if not result.graphs:
         raise EnvironmentMismatch(
             "No engine was built, which is all that there is to do for a bundle.", details="\n".join(result.notes)
@@ -165,58 +169,19 @@ def _recompile(spec: BuildSpec, told: Reporter) -> Outcome:
         "bundle": spec.output or spec.network,
         "verdict": gate.verdict,
         "reason": gate.reason,
-        "engine": _engine(result),
+        "engine": engine_payload(result),
     }
-    lines = [facts(_engine_facts(result))]
+    lines = [facts(engine_facts(result))]
     if spec.print_trtexec:
         lines.append(result.trtexec)
     return Outcome(payload=payload, text="\n".join(lines))
-
-
-def _engine(result: EngineResult) -> dict[str, Any]:
-    return {
-        "flavour": result.flavour,
-        "version": result.version,
-        "path": result.path,
-        "cached": result.cached,
-        "notes": result.notes,
-        "trtexec": result.trtexec,
-        "graphs": [
-            {
-                "role": graph.role,
-                "path": graph.path,
-                "copy": graph.copy,
-                "cached": graph.cached,
-                "bytes": graph.report.plan_bytes,
-                "layers": graph.report.counts.per_precision,
-                "layer_count": graph.report.counts.total,
-                "reformats": graph.report.counts.reformats,
-                "seconds": graph.report.seconds,
-                "trtexec": graph.trtexec,
-            }
-            for graph in result.graphs
-        ],
-    }
-
-
-def _engine_facts(result: EngineResult) -> list[tuple[str, str]]:
-    pairs = []
-    for graph in result.graphs:
-        report = graph.report
-        size = f"{report.plan_bytes / 1e6:.2f} MB"
-        pairs.append(
-            ("engine", f"{graph.role}, {result.flavour} {result.version}, {report.counts.total} layers, {size}")
-        )
-        pairs.append(("plan", f"{graph.path}{' (from the cache)' if graph.cached else ''}"))
-        pairs.append(("copy", str(graph.copy or "")))
-    return [*pairs, *(("note", note) for note in result.notes)]
 
 
 def _summary(result: BuildResult, trtexec: str) -> str:
     written = f"none: the verdict is {result.verdict}" if result.bundle is None else str(result.bundle)
     pairs = [("bundle", written), ("report", str(result.report_html))]
     if result.engine is not None:
-        pairs += _engine_facts(result.engine)
+        pairs += engine_facts(result.engine)
     parts = [f"verdict: {result.verdict}: {result.reason}", facts(pairs)]
     if result.report.steps:
         parts.insert(0, _steps(result.report))

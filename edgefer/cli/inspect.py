@@ -46,6 +46,7 @@ def _summary(bundle: Bundle, path: str) -> str:
                 ("golden inputs", _golden(manifest)),
                 ("embedding", _embedding(manifest)),
                 ("saliency", _saliency(manifest)),
+                ("plugins", _plugins(manifest)),
                 ("created", manifest.provenance.created),
                 ("schema", str(manifest.schema)),
             ]
@@ -96,6 +97,12 @@ def _saliency(manifest: Manifest) -> str:
         "" if saliency.network is None else f" of {saliency.network.name} ({saliency.network.parameters:,} parameters)"
     )
     return f"maps{made} go to '{saliency.input}' with weight {saliency.weight:g}, one run in {1 / rate:.4g} frames"
+
+
+def _plugins(manifest: Manifest) -> str:
+    """The operators that plugins may take over, and whether they are meant to."""
+    counted = ", ".join(f"{each.count} {each.name}" for each in manifest.plugins)
+    return f"{manifest.plugin_policy}, for {counted}" if counted else ""
 
 
 def _input(spec: InputSpec) -> str:

@@ -73,7 +73,7 @@ def build(flavour: Flavour, onnx: bytes, batches: tuple[int, ...], workspace_byt
     """
     trt = flavour.module
     seconds: dict[str, float] = {}
-    with _timed(seconds, "parse"):
+    with timed(seconds, "parse"):
         begun = start(flavour, log)
         if not begun.parser.parse(onnx):
             raise _refused(begun.parser, log)
@@ -93,7 +93,7 @@ def build(flavour: Flavour, onnx: bytes, batches: tuple[int, ...], workspace_byt
             profile.set_shape(name, shape, shape, shape)
         if config.add_optimization_profile(profile) < 0:
             raise CompileError(f"TensorRT refused the profile {shapes}", hint="try another batch", details=log.text())
-    with _timed(seconds, "build"):
+    with timed(seconds, "build"):
         plan = builder.build_serialized_network(network, config)
         if plan is None:
             reason = log.errors[-1] if log.errors else "no reason was logged"
@@ -124,7 +124,7 @@ def start(flavour: Flavour, log: BuildLog) -> Conversation:
         CompileError: TensorRT gave none, for want of a GPU for instance.
     """
     trt = flavour.module
-    logger = _logger(trt, log)
+    logger = logger_for(trt, log)
     builder = _given(_constructed(trt.Builder, logger, log), "a builder", log)
     network = _given(builder.create_network(flavour.network_flags), "a network", log)
     parser = _given(trt.OnnxParser(network, logger), "a parser", log)
@@ -155,7 +155,9 @@ def profile_shapes(inputs: tuple[TensorReport, ...], batches: tuple[int, ...]) -
     return []
 
 
-def _logger(trt: Any, log: BuildLog) -> Any:
+def logger_for(trt: Any, log: BuildLog) -> Any:
+    """A logger of TensorRT that writes to `log`."""
+
     class Collector(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
@@ -208,7 +210,8 @@ def _tensor(tensor: Any) -> TensorReport:
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Note how many seconds the block took as `stage`."""
     started = time.perf_counter()
     yield
     seconds[stage] = time.perf_counter() - started

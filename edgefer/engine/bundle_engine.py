@@ -13,10 +13,10 @@ from pathlib import Path, PurePosixPath
 from edgefer import atomic
 from edgefer.bundle.container import Bundle
 from edgefer.bundle.manifest import GraphSpec
-from edgefer.engine.cache import GRAPH, EngineCache, cache_key
-from edgefer.engine.compile import CompileRequest, compile_onnx
-from edgefer.engine.driver import CudaDriver, cuda_driver
-from edgefer.engine.flavours import FLAVOURS, Flavour, detect
+from edgefer.engine.bundle_work import BundleWork
+from edgefer.engine.cache import GRAPH, EngineCache
+from edgefer.engine.driver import cuda_driver
+from edgefer.engine.flavours import FLAVOURS, detect
 from edgefer.engine.known_bad import known_bad
 from edgefer.engine.report import EngineReport
 from edgefer.engine.trtexec import trtexec_command
@@ -69,6 +69,7 @@ def compile_bundle(
     bundle: Bundle,
     flavour: str = "auto",
     *,
+    plugins: str | None = None,
     reporter: Reporter | None = None,
     cache: EngineCache | None = None,
     engine_out: str | os.PathLike[str] | None = None,
@@ -79,13 +80,16 @@ def compile_bundle(
     Args:
         bundle: a verified bundle.
         flavour: `tensorrt`, `tensorrt_rtx`, `none` (no engine), or `auto`: the first that can build here, else none.
+        plugins: whether operators of domain `edgefer` are compiled as plugins: `plugin`, `inline`, or `auto`, as is
+            faster here; by default what the manifest says.
         reporter: hears of progress and of what is worth knowing about the TensorRT at hand.
         cache: where engines are kept; the user's cache folder by default.
         engine_out: also copy the plan there; with several graphs their names go before the suffix.
         timeout: seconds for compiling one graph; None for no limit.
 
     Raises:
-        UsageError: no such flavour.
+        UsageError: no such flavour, no such policy for plugins.
+        PluginMissing: plugins were asked for and cannot be registered, or have no kernels for this GPU.
         EnvironmentMismatch: the flavour named is missing, `onnx` is missing and an engine must be built, or the cache
             or `engine_out` cannot be written.
         DeviceError: the flavour named needs a GPU and there is none.
@@ -106,10 +110,10 @@ def compile_bundle(
     notes += [line.text() for line in known_bad(chosen.name, chosen.version)]
     for note in notes:
         reporter.note(note)
-    kept = cache or EngineCache()
+    work = BundleWork(bundle, chosen, driver, cache or EngineCache(), reporter, timeout, plugins)
     engines = []
     for graph in bundle.manifest.graphs:
-        engine = _engine(bundle, graph, chosen, driver, kept, reporter, timeout)
+        engine = _engine(work, graph)
         if engine_out is not None:
             engine = _copied(engine, _target(Path(engine_out), graph, len(bundle.manifest.graphs)))
         engines.append(engine)
@@ -118,12 +122,17 @@ def compile_bundle(
 
 
 def cached_report(
-    bundle: Bundle, graph: GraphSpec, flavour: str = "auto", cache: EngineCache | None = None
+    bundle: Bundle,
+    graph: GraphSpec,
+    flavour: str = "auto",
+    cache: EngineCache | None = None,
+    *,
+    plugins: str | None = None,
 ) -> EngineReport | None:
     """The report of the graph's engine where the cache holds one; None without one, or without any TensorRT.
 
     Raises:
-        UsageError: no such flavour.
+        UsageError: no such flavour, no such policy for plugins.
         EnvironmentMismatch: the cache cannot be read.
     """
     driver = cuda_driver()
@@ -131,33 +140,19 @@ def cached_report(
         chosen = detect(flavour, driver)
     except EnvironmentMismatch:
         return None
-    request = CompileRequest(chosen.name, batches=graph.batches)
-    found = (cache or EngineCache()).find(cache_key(bundle.onnx(graph), request, chosen.version, driver))
-    return None if found is None else found[1]
+    return BundleWork(bundle, chosen, driver, cache or EngineCache(), Silent(), None, plugins).cached(graph)
 
 
-def _engine(
-    bundle: Bundle,
-    graph: GraphSpec,
-    flavour: Flavour,
-    driver: CudaDriver,
-    cache: EngineCache,
-    reporter: Reporter,
-    timeout: float | None,
-) -> GraphEngine:
-    onnx = bundle.onnx(graph)
-    request = CompileRequest(flavour.name, batches=graph.batches)
-    key = cache_key(onnx, request, flavour.version, driver)
-    path, report, cached = cache.fetch(
-        key, lambda: compile_onnx(onnx, request, timeout=timeout, reporter=reporter), reporter
-    )
+def _engine(work: BundleWork, graph: GraphSpec) -> GraphEngine:
+    path, report, cached = work.engine(graph)
     line = trtexec_command(
         graph,
         path.with_name(GRAPH),
         f"{_stem(graph)}.plan",
-        flavour=flavour.name,
+        flavour=work.flavour.name,
         dynamic=report.dynamic,
         workspace_bytes=report.workspace_bytes,
+        plugins=bool(report.plugins),
     )
     return GraphEngine(role=graph.role, path=path, report=report, cached=cached, trtexec=line)
 

@@ -12,7 +12,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -23,41 +22,14 @@ from filelock import FileLock, Timeout
 
 from edgefer import atomic
 from edgefer.cache_folder import VARIABLE, cache_folder
-from edgefer.engine.compile import CompiledEngine, CompileRequest
-from edgefer.engine.driver import CudaDriver
-from edgefer.engine.portable import RULES_VERSION
+from edgefer.engine.cache_key import CacheKey
+from edgefer.engine.compile import CompiledEngine
 from edgefer.engine.report import EngineReport
 from edgefer.errors import EnvironmentMismatch
 from edgefer.progress import Reporter, Silent
 
-CACHE_SCHEMA = 1
 DEFAULT_MAX_BYTES = 4 << 30
 PLAN, REPORT, GRAPH, ENTRY = "engine.plan", "report.json", "graph.onnx", "entry.json"
-
-
-class CacheKey(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that an engine depends on.
-
-    `onnx_sha256` is of the bundle's graph and `rules` the version of what is done to it before parsing: together they
-    settle what the parser sees, and a hit needs no ONNX package to find out. GPU fields are None without a GPU.
-    """
-
-    onnx_sha256: str
-    flavour: str
-    version: str
-    batches: tuple[int, ...]
-    workspace_bytes: int
-    plugins: tuple[str, ...]
-    gpu: str | None
-    compute_capability: str | None
-    driver: str | None
-    platform: str
-    rules: int = RULES_VERSION
-    schema: int = CACHE_SCHEMA
-
-    def digest(self) -> str:
-        """SHA-256 (hex) over the canonical JSON of all fields."""
-        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
 
 
 class _Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,23 +39,6 @@ class _Entry(msgspec.Struct, frozen=True, kw_only=True):
     plan_sha256: str
     report_sha256: str
     created: float
-
-
-def cache_key(onnx: bytes, request: CompileRequest, version: str, driver: CudaDriver) -> CacheKey:
-    """The key of `onnx` compiled as `request` says by release `version` of its flavour on this machine."""
-    gpu = driver.gpus[0] if driver.gpus else None
-    return CacheKey(
-        onnx_sha256=hashlib.sha256(onnx).hexdigest(),
-        flavour=request.flavour,
-        version=version,
-        batches=request.batches,
-        workspace_bytes=request.workspace_bytes,
-        plugins=tuple(sorted(request.plugins)),
-        gpu=gpu.name if gpu else None,
-        compute_capability=gpu.compute_capability if gpu else None,
-        driver=driver.version if gpu else None,
-        platform=f"{platform.system()}-{platform.machine()}",
-    )
 
 
 class EngineCache:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ import msgspec
 
 from edgefer import errors
 from edgefer.engine import child, protocol
+from edgefer.engine.decision import Way
 from edgefer.engine.flavours import FlavourName
 from edgefer.engine.protocol import Failure, WorkerRequest
 from edgefer.engine.report import EngineReport
@@ -28,6 +30,8 @@ from edgefer.progress import Reporter, Silent
 
 WORKER: tuple[str, ...] = (sys.executable, "-m", "edgefer.engine.worker")
 DEFAULT_WORKSPACE_BYTES = 1 << 30
+# How TensorRT's bindings print an exception of a plugin in Python; their own loggers hear nothing of it.
+_PLUGIN_FAILED = re.compile(rb"^\[ERROR\] Exception caught in (.*)$", re.MULTILINE)
 _KINDS: dict[str, type[EdgeferError]] = {
     kind.__name__: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, EdgeferError)
 }
@@ -41,13 +45,14 @@ class CompileRequest:
         flavour: `tensorrt` or `tensorrt_rtx`.
         batches: one optimisation profile each, where the graph's batch is dynamic; else the graph's own batch.
         workspace_bytes: upper limit of the builder's scratch memory; small boards share it with the system.
-        plugins: `domain::name` of the operators that registered plugins implement; all others are inlined.
+        way: `plugin` registers edgefer's plugins and leaves them every node that they have kernels for; `inline` writes
+            all operators out in standard ones.
     """
 
     flavour: FlavourName
     batches: tuple[int, ...] = (1,)
     workspace_bytes: int = DEFAULT_WORKSPACE_BYTES
-    plugins: tuple[str, ...] = ()
+    way: Way = "inline"
 
     def __post_init__(self) -> None:
         if not self.batches or min(self.batches) < 1 or len(set(self.batches)) != len(self.batches):
@@ -80,6 +85,7 @@ def compile_onnx(
 
     Raises:
         CompileError: TensorRT refused the graph, the child died or ran out of time; `details` has the log's tail.
+        PluginMissing: plugins were asked for and cannot be registered, or have no kernels for this GPU.
         EnvironmentMismatch: TensorRT or `onnx` is missing in the child, or there is no room for its files.
         BundleError: the bytes are not an ONNX model.
     """
@@ -99,7 +105,7 @@ def _ask(folder: Path, onnx: bytes, request: CompileRequest) -> None:
         flavour=request.flavour,
         batches=request.batches,
         workspace_bytes=request.workspace_bytes,
-        plugins=request.plugins,
+        way=request.way,
         parent=os.getpid(),
     )
     try:
@@ -124,6 +130,7 @@ def _answer(folder: Path, code: int) -> CompiledEngine:
     """What the child left behind, or the error that says why it left nothing."""
     failure, report = folder / protocol.FAILURE, folder / protocol.REPORT
     if code == 0 and report.exists():
+        _check_plugins(folder)
         return _engine(folder, report)
     if code > 0 and failure.exists():
         told = msgspec.json.decode(failure.read_bytes(), type=Failure)
@@ -136,6 +143,18 @@ def _answer(folder: Path, code: int) -> CompiledEngine:
         hint="the log below is all that it said",
         details=child.tail(folder),
     )
+
+
+def _check_plugins(folder: Path) -> None:
+    """Refuse an engine in whose making a plugin failed: TensorRT takes some failures for an answer, such as one to the
+    question for workspace for none, and an engine that writes past its memory would come of it."""
+    failed = _PLUGIN_FAILED.search((folder / protocol.LOG).read_bytes())
+    if failed is not None:
+        raise CompileError(
+            f"a plugin failed while the engine was built: {failed[1].decode(errors='replace').strip()}",
+            hint="compile with --plugins inline, and report this graph",
+            details=child.tail(folder),
+        )
 
 
 def _engine(folder: Path, report: Path) -> CompiledEngine:

@@ -48,6 +48,7 @@ _TYPES = {
     "FP8": "fp8",
     "Int4": "int4",
 }
+_PLUGINS = ("custom_layer", "plugin")
 _CONVOLUTIONS = ("convolution", "correlation")
 _UNKNOWN = "unknown"
 
@@ -86,11 +87,16 @@ class LayerReport(msgspec.Struct, frozen=True, kw_only=True):
         return any(word in self.type.lower() for word in _CONVOLUTIONS)
 
     @property
+    def is_plugin(self) -> bool:
+        """Whether a plugin computes the layer, of whatever library."""
+        return any(word in self.type.lower() for word in _PLUGINS)
+
+    @property
     def is_reformat(self) -> bool:
         """Whether the layer only lays the same numbers out differently: same element type and shape, other format."""
         if self.type == "Reformat":
             return self.origin != "QDQ"
-        if len(self.inputs) != 1 or len(self.outputs) != 1 or self.constants:
+        if len(self.inputs) != 1 or len(self.outputs) != 1 or self.constants or self.is_plugin:
             return False
         before, after = self.inputs[0], self.outputs[0]
         return before.dtype == after.dtype and before.shape == after.shape and before.format != after.format
@@ -99,7 +105,8 @@ class LayerReport(msgspec.Struct, frozen=True, kw_only=True):
 class LayerCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Layers of the engine over all its profiles: how many, per precision, and which matter for speed.
 
-    `total` is the sum of `per_precision` and `synchronisations`, the layers that compute nothing.
+    `total` is the sum of `per_precision` and `synchronisations`, the layers that compute nothing. `plugins` are those
+    that plugins compute, `plugin_reformats` the reformats that read what one wrote or write what one reads.
     """
 
     total: int = 0
@@ -109,6 +116,8 @@ class LayerCounts(msgspec.Struct, frozen=True, kw_only=True):
     int8_convolutions: int = 0
     reformats: int = 0
     unparsed: int = 0
+    plugins: int = 0
+    plugin_reformats: int = 0
 
 
 def parse_layers(message: str) -> tuple[tuple[LayerReport, ...], tuple[str, ...]]:
@@ -131,8 +140,9 @@ def parse_layers(message: str) -> tuple[tuple[LayerReport, ...], tuple[str, ...]
 
 
 def count(layers: Sequence[LayerReport], unparsed: int = 0) -> LayerCounts:
-    """Count layers by precision, convolutions, convolutions that read INT8, and reformats."""
+    """Count layers by precision, convolutions, convolutions that read INT8, reformats, and plugins."""
     convolutions = [layer for layer in layers if layer.is_convolution]
+    plugins = [layer for layer in layers if layer.is_plugin]
     precisions = [layer.precision for layer in layers]
     return LayerCounts(
         total=len(layers),
@@ -142,6 +152,17 @@ def count(layers: Sequence[LayerReport], unparsed: int = 0) -> LayerCounts:
         int8_convolutions=sum(layer.precision == "int8" for layer in convolutions),
         reformats=sum(layer.is_reformat for layer in layers),
         unparsed=unparsed,
+        plugins=len(plugins),
+        plugin_reformats=sum(layer.is_reformat and _touches(layer, plugins) for layer in layers),
+    )
+
+
+def _touches(layer: LayerReport, others: Sequence[LayerReport]) -> bool:
+    """Whether a layer reads a tensor that one of the others writes, or writes one that they read."""
+    reads, writes = {each.name for each in layer.inputs}, {each.name for each in layer.outputs}
+    return any(
+        reads & {each.name for each in other.outputs} or writes & {each.name for each in other.inputs}
+        for other in others
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from edgefer.engine.decision import Way
 from edgefer.engine.flavours import FlavourName
 
 REQUEST, GRAPH, LOG = "request.json", "graph.onnx", "worker.log"
@@ -16,12 +17,13 @@ PLAN, PARSED, REPORT, FAILURE = "engine.plan", "parsed.onnx", "report.json", "fa
 
 
 class WorkerRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the parent asks for. `parent` is its process id: the worker does not outlive it."""
+    """What the parent asks for. `way` is whether plugins are registered and take what they can. `parent` is its
+    process id: the worker does not outlive it."""
 
     flavour: FlavourName
     batches: tuple[int, ...]
     workspace_bytes: int
-    plugins: tuple[str, ...] = ()
+    way: Way = "inline"
     parent: int = 0
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from edgefer.engine.attention_check import AttentionCheck
+from edgefer.engine.decision import PluginDecision
 from edgefer.engine.layers import LayerCounts, LayerReport
 
 
@@ -21,7 +23,8 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     `targets` are compute capabilities such as "8.7", or the builder's own default set. `seconds` is per stage (import,
     portable, parse, build, and total, which includes starting the process). Counts and layers cover all profiles.
     `parsed_sha256` is of the ONNX that the parser was given, after functions were inlined or stripped. `note` says
-    what an engine of this flavour is not good for.
+    what an engine of this flavour is not good for. `plugins` are the operators (`domain::name`) that plugins compute in
+    it, and `decision` says why these and no others; `fused_attention` how its self-attention was compiled.
     """
 
     flavour: str
@@ -45,3 +48,5 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     tools: dict[str, str] = {}
     log_tail: str = ""
+    decision: PluginDecision | None = None
+    fused_attention: AttentionCheck | None = None

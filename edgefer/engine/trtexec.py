@@ -12,6 +12,8 @@ from edgefer.engine.flavours import FlavourName
 
 BINARIES: dict[FlavourName, str] = {"tensorrt": "trtexec", "tensorrt_rtx": "tensorrt_rtx"}
 
+PLUGIN_LIBRARY = "libedgefer_plugins.so"
+
 
 def trtexec_command(
     graph: GraphSpec,
@@ -21,16 +23,20 @@ def trtexec_command(
     flavour: FlavourName = "tensorrt",
     dynamic: bool | None = None,
     workspace_bytes: int = DEFAULT_WORKSPACE_BYTES,
+    plugins: bool = False,
 ) -> str:
     """One line for a POSIX shell that reads `onnx` and writes `engine`.
 
     Shapes are given only where the batch is `dynamic`, one profile per batch: the tool refuses them for a graph of
     fixed shape. None takes a graph with several batches for dynamic. TensorRT-RTX has its own binary, which knows
-    strong typing only and therefore has no flag for it.
+    strong typing only and therefore has no flag for it. A graph with `plugins` needs edgefer's plugin
+    library, which the line names by its file's name alone: see docs/plugin-library.md.
     """
     parts = [BINARIES[flavour], f"--onnx={os.fspath(onnx)}"]
     if flavour == "tensorrt":
         parts += ["--stronglyTyped", "--skipInference"]
+    if plugins:
+        parts.append(f"--dynamicPlugins={PLUGIN_LIBRARY}")
     if (len(graph.batches) > 1) if dynamic is None else dynamic:
         for index, batch in enumerate(graph.batches):
             shapes = _shapes(graph, batch)

@@ -12,19 +12,22 @@ import os
 import platform
 import signal
 import sys
-import time
 from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
 from edgefer import atomic
-from edgefer.engine.builder import BuildLog, build
+from edgefer.engine.attention_check import check_attention
+from edgefer.engine.builder import BuildLog, build, timed
+from edgefer.engine.decision import PluginDecision
 from edgefer.engine.driver import cuda_driver
 from edgefer.engine.flavours import Flavour, load
 from edgefer.engine.layers import count, parse_layers
-from edgefer.engine.portable import Operator, for_parser
+from edgefer.engine.plugin_nodes import DOMAIN
+from edgefer.engine.portable import Prepared, holds_operators, prepare
 from edgefer.engine.protocol import FAILURE, GRAPH, PARSED, PLAN, REPORT, REQUEST, Failure, WorkerRequest
+from edgefer.engine.register import with_plugins
 from edgefer.engine.report import EngineReport
 from edgefer.errors import CompileError, EdgeferError
 
@@ -56,24 +59,12 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def operator(text: str) -> Operator:
-    """`domain::name` as a pair."""
-    domain, separator, name = text.partition("::")
-    if not separator or not name:
-        raise CompileError(f"{text!r} does not name an operator", hint="write it as domain::name")
-    return domain, name
-
-
 def _compile(folder: Path, request: WorkerRequest) -> EngineReport:
     seconds: dict[str, float] = {}
-    started = time.perf_counter()
-    onnx = for_parser((folder / GRAPH).read_bytes(), frozenset(operator(text) for text in request.plugins))
-    seconds["portable"] = time.perf_counter() - started
+    graph = (folder / GRAPH).read_bytes()
+    flavour, prepared = _prepared(request, graph, seconds)
+    onnx = prepared.onnx
     (folder / PARSED).write_bytes(onnx)  # not flushed to disk: it is read once, and by its digest
-
-    started = time.perf_counter()
-    flavour = load(request.flavour)
-    seconds["import"] = time.perf_counter() - started
     log = BuildLog()
     built = build(flavour, onnx, request.batches, request.workspace_bytes, log)
     (folder / PLAN).write_bytes(built.plan)
@@ -81,6 +72,8 @@ def _compile(folder: Path, request: WorkerRequest) -> EngineReport:
     warnings = [*log.warnings]
     if not layers:
         warnings.append("the build log describes no layers: which precision they run in is not known")
+    attention = check_attention(onnx, layers)
+    warnings += attention.warnings()
     return EngineReport(
         flavour=flavour.name,
         version=flavour.version,
@@ -90,7 +83,7 @@ def _compile(folder: Path, request: WorkerRequest) -> EngineReport:
         batches=request.batches,
         dynamic=built.dynamic,
         workspace_bytes=request.workspace_bytes,
-        plugins=request.plugins,
+        plugins=tuple(f"{DOMAIN}::{name}" for name in sorted(prepared.operators)),
         parsed_sha256=hashlib.sha256(onnx).hexdigest(),
         plan_sha256=hashlib.sha256(built.plan).hexdigest(),
         plan_bytes=len(built.plan),
@@ -103,6 +96,38 @@ def _compile(folder: Path, request: WorkerRequest) -> EngineReport:
         warnings=tuple(warnings),
         tools={"onnx": metadata.version("onnx"), "python": platform.python_version()},
         log_tail=log.text(),
+        decision=_decision(request, prepared),
+        fused_attention=attention,
+    )
+
+
+def _prepared(request: WorkerRequest, graph: bytes, seconds: dict[str, float]) -> tuple[Flavour, Prepared]:
+    if request.way == "plugin" and holds_operators(graph):
+        with timed(seconds, "import"):
+            flavour = load(request.flavour)
+        with timed(seconds, "portable"):
+            return flavour, with_plugins(flavour, graph)
+    # What is no graph is refused before TensorRT is loaded for it.
+    with timed(seconds, "portable"):
+        prepared = prepare(graph)
+    with timed(seconds, "import"):
+        return load(request.flavour), prepared
+
+
+def _decision(request: WorkerRequest, prepared: Prepared) -> PluginDecision:
+    """As far as it is known here: what was asked for is what is done, and why it was asked is the parent's to say."""
+    if request.way == "inline":
+        return PluginDecision(asked="inline", taken="inline", reason="every operator is written out in standard ones")
+    reason = "every node that there are kernels for is a plugin"
+    if not prepared.operators:
+        reason = "no kernel fits any of its nodes" if prepared.written_out else "the graph has nothing for a plugin"
+    return PluginDecision(
+        asked="plugin",
+        taken="plugin" if prepared.operators else "inline",
+        reason=reason,
+        operators=prepared.operators,
+        written_out=prepared.written_out,
+        absorbed=prepared.absorbed,
     )
 
 

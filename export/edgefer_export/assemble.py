@@ -102,6 +102,7 @@ def assemble(
             PluginSpec(name=name, version=PLUGIN_VERSION, namespace=DOMAIN, count=count)
             for name, count in operator_counts(model).items()
         ),
+        plugin_policy=spec.plugins or "auto",
         provenance=Provenance(
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             command=tuple(readable(word) for word in spec.command),

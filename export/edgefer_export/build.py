@@ -119,7 +119,12 @@ def build(spec: BuildSpec, reporter: Reporter | None = None) -> BuildResult:
             with _timed(seconds, "compile"):
                 cache = EngineCache(spec.cache) if spec.cache is not None else None
                 engine = compile_bundle(
-                    bundle, spec.flavour, reporter=reporter, cache=cache, engine_out=spec.engine_out
+                    bundle,
+                    spec.flavour,
+                    plugins=spec.plugins,
+                    reporter=reporter,
+                    cache=cache,
+                    engine_out=spec.engine_out,
                 )
     except EdgeferError as error:
         raise type(error)(

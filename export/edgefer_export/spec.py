@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from edgefer.bundle.manifest import BudgetSpec, Precision, Role
+from edgefer.bundle.manifest import BudgetSpec, PluginPolicy, Precision, Role
 from edgefer.bundle.saliency_faults import SLOWEST
 from edgefer.errors import UsageError
 from edgefer.outputs import check_folder, check_output
@@ -61,6 +61,9 @@ class BuildSpec:
         strict: treat an undecided verdict as a failed one (exit 4).
         allow_over_budget: write the bundle even when the verdict is `fail`; it is marked.
         flavour: which TensorRT compiles the engine; `none` leaves that step out.
+        plugins: whether plugins compute the operators of domain `edgefer` in engines: `plugin`, `inline`, or `auto`, as
+            is faster on the machine that compiles; the manifest says so to others. None means `auto`, and what the
+            manifest says for a bundle.
         targets: TensorRT releases that have to take the graph, as `edgefer check` knows them.
         engine_out: where to copy the compiled plan.
         print_trtexec: print the equivalent trtexec line.
@@ -102,6 +105,7 @@ class BuildSpec:
     strict: bool = False
     allow_over_budget: bool = False
     flavour: FlavourChoice = "auto"
+    plugins: PluginPolicy | None = None
     targets: tuple[str, ...] = ()
     engine_out: Path | None = None
     print_trtexec: bool = False

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from edgefer.bundle.manifest import BudgetSpec, Precision, Role
+from edgefer.bundle.manifest import BudgetSpec, PluginPolicy, Precision, Role
 from edgefer.engine.support.table import check_target
 from edgefer.errors import UsageError
 from edgefer_export.budget import parse_budget
@@ -306,6 +306,7 @@ _FIELDS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "strict": ("strict", _flag),
     "allow-over-budget": ("allow_over_budget", _flag),
     "flavour": ("flavour", _choice("auto", "tensorrt", "tensorrt_rtx", "none")),
+    "plugins": ("plugins", _choice(*get_args(PluginPolicy))),
     "target": ("targets", _targets),
     "engine-out": ("engine_out", _path),
     "print-trtexec": ("print_trtexec", _flag),

@@ -124,6 +124,7 @@ def test_the_manifest_says_what_was_built(bundle: Bundle, network: LoadedNetwork
     assert (graph.member, graph.opset, graph.ir_version, graph.batches) == ("graphs/fused.onnx", 19, 9, (1,))
     assert [(plugin.name, plugin.count) for plugin in manifest.plugins] == [("GatedFusion", 1)]
     assert graph.operators == ("GatedFusion",)
+    assert manifest.plugin_policy == "auto"
     assert manifest.provenance.command == SPEC.command
     assert manifest.provenance.sources == {"weights": "0" * 64}
     assert manifest.provenance.notes == ("a note",)

@@ -93,6 +93,8 @@ def test_fields_that_cannot_stand(fields: dict[str, Any], said: str) -> None:
         ({"engine-out": "a.plan"}, "engine_out", Path("a.plan")),
         ({"engine_out": Path("a.plan")}, "engine_out", Path("a.plan")),
         ({"seed": "12"}, "seed", 12),
+        ({}, "plugins", None),
+        ({"plugins": "inline"}, "plugins", "inline"),
     ],
 )
 def test_values_are_read_from_text_and_from_tables(fields: dict[str, Any], attribute: str, value: object) -> None:
@@ -119,6 +121,7 @@ def test_values_are_read_from_text_and_from_tables(fields: dict[str, Any], attri
         ({"budget": {"class": "much"}}, "number"),
         ({"strict": "yes"}, "true or false"),
         ({"exporter": "tracer"}, "one of auto, torchscript, dynamo"),
+        ({"plugins": "some"}, "one of auto, plugin, inline"),
         ({"weights": ""}, "not empty"),
         ({"percentile": "many"}, "a number"),
         ({"wieghts": "a.pt"}, "wieghts"),

@@ -30,6 +30,8 @@ def report_profile(report: EngineReport, facts: Facts) -> Profile:
     note = f"as {report.flavour} {report.version} compiled it: not run, so there are no times"
     if report.dynamic and len(report.batches) > 1:
         note += f"; the layers are those of the profiles of batches {', '.join(map(str, report.batches))} together"
+    if report.counts.plugins:
+        note += f"; {report.counts.plugins} of its layers are edgefer's plugins"
     tensors = [Tensor(each.dtype, each.shape) for each in (*report.inputs, *report.outputs)]
     return Profile("compile-report", engine_rows(report.layers, facts), note, traffic(tensors))
 

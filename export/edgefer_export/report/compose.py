@@ -140,6 +140,8 @@ def engine_summary(result: EngineResult | None) -> EngineSummary | None:
         layers=dict(report.counts.per_precision),
         layer_count=report.counts.total,
         reformats=report.counts.reformats,
+        plugins=report.decision.lines() if report.decision is not None else (),
+        attention=report.fused_attention.text() if report.fused_attention is not None else "",
         bytes=report.plan_bytes,
         seconds=report.seconds.get("total", 0.0),
         cached=result.cached,

@@ -95,7 +95,10 @@ class GraphLayer(_Struct, frozen=True, kw_only=True):
 
 
 class EngineSummary(_Struct, frozen=True, kw_only=True):
-    """The compiled engine: what TensorRT made of the graph. `layers` counts layers by precision."""
+    """The compiled engine: what TensorRT made of the graph. `layers` counts layers by precision.
+
+    `plugins` are the lines about what plugins compute in it and why, `attention` how its self-attention was compiled.
+    """
 
     flavour: str
     version: str
@@ -103,6 +106,8 @@ class EngineSummary(_Struct, frozen=True, kw_only=True):
     layers: dict[str, int] = {}
     layer_count: int = 0
     reformats: int = 0
+    plugins: tuple[str, ...] = ()
+    attention: str = ""
     bytes: int = 0
     seconds: float = 0.0
     cached: bool = False

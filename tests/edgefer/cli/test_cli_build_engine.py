@@ -309,8 +309,8 @@ def test_compiling_a_bundle_that_did_not_pass_says_so(
 ) -> None:
     from edgefer.engine import bundle_engine
 
-    counts = types.SimpleNamespace(total=3, per_precision={"fp32": 3}, reformats=0)
-    report: Any = types.SimpleNamespace(plan_bytes=7, counts=counts, seconds={})
+    counts = types.SimpleNamespace(total=3, per_precision={"fp32": 3}, reformats=0, plugins=0)
+    report: Any = types.SimpleNamespace(plan_bytes=7, counts=counts, seconds={}, decision=None, fused_attention=None)
     graph = bundle_engine.GraphEngine("fused", Path("engine.plan"), report, True, "trtexec --onnx=x")
     result = bundle_engine.EngineResult("tensorrt", "10.3", (graph,), (), "trtexec --onnx=x")
     monkeypatch.setattr(bundle_engine, "compile_bundle", lambda *given, **options: result)

@@ -18,7 +18,9 @@ import pytest
 from filelock import FileLock
 
 from edgefer import atomic
-from edgefer.engine.cache import ENTRY, GRAPH, PLAN, REPORT, CacheKey, EngineCache, cache_key
+from edgefer.engine import cache_key as cache_keys
+from edgefer.engine.cache import ENTRY, GRAPH, PLAN, REPORT, EngineCache
+from edgefer.engine.cache_key import CacheKey, cache_key
 from edgefer.engine.compile import CompiledEngine, CompileRequest
 from edgefer.engine.driver import CudaDriver, Gpu
 from edgefer.engine.layers import LayerCounts
@@ -94,7 +96,9 @@ def test_looking_builds_nothing(tmp_path: Path) -> None:
         {"request": CompileRequest("tensorrt_rtx")},
         {"request": CompileRequest("tensorrt", batches=(1, 4))},
         {"request": CompileRequest("tensorrt", workspace_bytes=1 << 29)},
-        {"request": CompileRequest("tensorrt", plugins=("edgefer::Gate",))},
+        {"request": CompileRequest("tensorrt", way="plugin")},
+        {"policy": "auto"},
+        {"judged_by": "golden answers"},
         {"version": "10.3.1"},
         {"driver": CudaDriver(version="13.0", gpus=ORIN.gpus)},
         {"driver": CudaDriver(version=None)},
@@ -118,6 +122,39 @@ def test_everything_that_an_engine_depends_on_changes_the_key(change: dict[str, 
     assert cache_key(**{**given, **change}).digest() != KEY.digest()
 
 
+@pytest.mark.parametrize("field", ["operators", "kernels", "code", "library"])
+def test_engines_with_plugins_depend_on_these_and_others_do_not(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def keys() -> dict[str, str]:
+        requests = {way: CompileRequest("tensorrt", way=way) for way in ("plugin", "inline")}  # type: ignore[arg-type]
+        found = {way: cache_key(b"graph", request, "10.3.0", ORIN) for way, request in requests.items()}
+        found["auto"] = cache_key(b"graph", requests["plugin"], "10.3.0", ORIN, policy="auto")
+        return {way: key.digest() for way, key in found.items()}
+
+    before, identity = keys(), cache_keys.plugin_identity()
+    other: Any = (*identity.operators, "edgefer::Another") if field == "operators" else "another"
+    monkeypatch.setattr(cache_keys, "plugin_identity", lambda: msgspec.structs.replace(identity, **{field: other}))
+    after = keys()
+    assert {way for way in before if before[way] != after[way]} == {"plugin", "auto"}
+
+
+def test_the_plugins_of_this_edgefer_are_told_by_their_contents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("EDGEFER_PLUGIN_LIBRARY", raising=False)
+    identity = cache_keys.plugin_identity()
+    assert "edgefer::CbamAttention" in identity.operators
+    assert len(identity.code) == 64
+    assert identity.library == ""
+    library = tmp_path / "libedgefer_plugins.so"
+    monkeypatch.setenv("EDGEFER_PLUGIN_LIBRARY", str(library))
+    assert cache_keys.plugin_identity().library == ""
+    library.write_bytes(b"one")
+    one = cache_keys.plugin_identity().library
+    library.write_bytes(b"two")
+    assert len(one) == 64
+    assert cache_keys.plugin_identity().library not in ("", one)
+
+
 @pytest.mark.parametrize("field", ["platform", "rules", "schema"])
 def test_platform_and_schemas_are_in_the_key(field: str) -> None:
     other: Any = "Linux-riscv64" if field == "platform" else 99
@@ -126,7 +163,7 @@ def test_platform_and_schemas_are_in_the_key(field: str) -> None:
 
 def test_the_key_is_the_same_in_another_process() -> None:
     code = (
-        "import sys, msgspec; from edgefer.engine.cache import CacheKey;"
+        "import sys, msgspec; from edgefer.engine.cache_key import CacheKey;"
         "print(msgspec.json.decode(sys.stdin.buffer.read(), type=CacheKey).digest())"
     )
     done = subprocess.run([sys.executable, "-c", code], input=msgspec.json.encode(KEY), capture_output=True, check=True)

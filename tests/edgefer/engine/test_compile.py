@@ -110,9 +110,13 @@ def test_an_asymmetric_activation_names_its_node(make_graph: Callable[..., bytes
 
 
 @needs_rtx
-def test_a_plugin_that_is_not_there_is_named(make_portable: Callable[..., bytes]) -> None:
-    with pytest.raises(CompileError, match=r"'gate0' \(Gate\).*[Pp]lugin"):
-        compile_onnx(make_portable(), CompileRequest("tensorrt_rtx", plugins=("edgefer::Gate",)))
+def test_operators_that_there_is_no_plugin_for_are_written_out(make_portable: Callable[..., bytes]) -> None:
+    report = compile_onnx(make_portable(), CompileRequest("tensorrt_rtx", way="plugin")).report
+    assert report.plugins == ()
+    assert report.decision is not None
+    assert (report.decision.asked, report.decision.taken) == ("plugin", "inline")
+    assert "nothing for a plugin" in report.decision.reason
+    assert report.counts.plugins == 0
 
 
 @needs_rtx

@@ -127,3 +127,24 @@ def test_a_layer_without_tensors_computes_nothing() -> None:
     assert layers[0].precision is None
     counts = count(layers)
     assert (counts.total, counts.synchronisations, sum(counts.per_precision.values())) == (5, 1, 4)
+
+
+def tensor(name: str, form: str = "linear") -> LayerTensor:
+    return LayerTensor(name=name, dtype="fp16", format=form, shape=(1, 32, 8, 8))
+
+
+def layer(kind: str, reads: LayerTensor, writes: LayerTensor) -> LayerReport:
+    return LayerReport(name=kind, type=kind, inputs=(reads,), outputs=(writes,))
+
+
+@pytest.mark.parametrize("kind", ["custom_layer", "PluginV3", "PluginV2"])
+def test_plugins_are_counted_and_the_reformats_around_them(kind: str) -> None:
+    near = [
+        layer("Reformat", tensor("a"), tensor("b", "hwc")),
+        layer(kind, tensor("b", "hwc"), tensor("c", "hwc")),
+        layer("kgen", tensor("c", "hwc"), tensor("d", "linear")),
+    ]
+    far = [layer("Reformat", tensor("x"), tensor("y", "hwc")), layer("kgen", tensor("y", "hwc"), tensor("z", "hwc"))]
+    counts = count([*near, *far])
+    assert (counts.plugins, counts.reformats, counts.plugin_reformats) == (1, 3, 2)
+    assert count(far).plugins == count(far).plugin_reformats == 0

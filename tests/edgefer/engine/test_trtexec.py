@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shlex
 
+import pytest
+
 from edgefer.bundle.manifest import GraphSpec, InputSpec, OutputSpec
+from edgefer.engine.flavours import FlavourName
 from edgefer.engine.trtexec import trtexec_command
 
 
@@ -52,6 +55,13 @@ def test_rtx_has_its_own_binary_and_is_strongly_typed_anyway() -> None:
     parts = shlex.split(trtexec_command(graph(1), "a.onnx", "a.plan", flavour="tensorrt_rtx"))
     assert parts[0] == "tensorrt_rtx"
     assert "--stronglyTyped" not in parts
+
+
+@pytest.mark.parametrize("flavour", ["tensorrt", "tensorrt_rtx"])
+def test_plugins_need_their_library(flavour: FlavourName) -> None:
+    parts = shlex.split(trtexec_command(graph(1), "a.onnx", "a.plan", flavour=flavour, plugins=True))
+    assert "--dynamicPlugins=libedgefer_plugins.so" in parts
+    assert not any("lugins" in part for part in shlex.split(trtexec_command(graph(1), "a.onnx", "a.plan")))
 
 
 def test_odd_paths_are_quoted_for_the_shell() -> None:

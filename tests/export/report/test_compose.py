@@ -11,7 +11,9 @@ import pytest
 pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
+from edgefer.engine.attention_check import AttentionCheck  # noqa: E402
 from edgefer.engine.bundle_engine import EngineResult, GraphEngine  # noqa: E402
+from edgefer.engine.decision import PluginDecision  # noqa: E402
 from edgefer.engine.layers import LayerCounts  # noqa: E402
 from edgefer.engine.report import EngineReport  # noqa: E402
 from edgefer_export.data.feeds import Record  # noqa: E402
@@ -167,6 +169,8 @@ def engine_report() -> EngineReport:
         outputs=(),
         layers=(),
         counts=LayerCounts(total=5, reformats=2, per_precision={"int8": 3, "fp32": 2}),
+        decision=PluginDecision(asked="auto", taken="inline", reason="nothing is measured"),
+        fused_attention=AttentionCheck(patterns=1, fused=1),
     )
 
 
@@ -178,5 +182,7 @@ def test_the_engine_in_short() -> None:
     assert (summary.target, summary.layer_count, summary.reformats, summary.bytes) == ("8.6, 8.9", 5, 2, 77)
     assert (summary.layers, summary.seconds, summary.cached) == ({"int8": 3, "fp32": 2}, 2.5, True)
     assert (summary.path, summary.trtexec, summary.notes) == ("engine.plan", "trtexec --onnx=x", ("built, not run",))
+    assert summary.plugins == ("none (auto was asked for): nothing is measured",)
+    assert summary.attention == "1 of 1 fused"
     assert compose.engine_summary(None) is None
     assert compose.engine_summary(EngineResult("none", "", (), ("why",), "")) is None
