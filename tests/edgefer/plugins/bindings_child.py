@@ -187,7 +187,7 @@ def run(trt: Any) -> dict[str, Any]:
         "type": str(kind).rsplit(".", 1)[-1],
         "axes": [len(shape), len(joined)],
         "added": added,
-        "batch": plan.launches[0].grid[1],
+        "grid": list(plan.launches[0].grid),
         "addresses": [parameters[name] for name in ("X", "W1", "b1", "W2", "b2", "Y")],
         "stream": stream,
     }

@@ -30,6 +30,7 @@ emulator = pytest.importorskip("kernels.tools.emulator")
 
 from plugin_graphs import MAPS, Arrays, Sample, definition, sample  # noqa: E402
 
+from edgefer_export.operators import OPERATORS  # noqa: E402
 from kernels.cases.case import Buffer, error_of  # noqa: E402
 
 SCALES = {"x_scale": 0.03, "r_scale": 0.05}
@@ -88,7 +89,8 @@ def through_plugin(
     node = plugin(values).attach_to_context(None)
 
     descriptions, addresses, read = [], [], {}
-    for number, name in enumerate(each for each in operation.inputs if each in given.tensors):
+    # In the order of the operator's definition, as a parser has them.
+    for number, name in enumerate(each for each in OPERATORS[given.operator].inputs if each in given.tensors):
         array, is_map = given.tensors[name], name in MAPS
         own = form if is_map else Form(weights, "linear")  # type: ignore[arg-type]
         scale = scales.get(MAPS.get(name, ""), 1.0)
