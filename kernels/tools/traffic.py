@@ -103,10 +103,11 @@ def written(page: str) -> str:
     for images in IMAGES:
         begin, end = _MARK.format(images), _MARK.format(f"{images} end")
         pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        inside = f"{begin}\n\n{table(images)}\n\n{end}"
-        page, count = pattern.subn(lambda _, inside=inside: inside, page)
+        count = len(pattern.findall(page))
         if count != 1:
             raise ValueError(f"the page has {count} pairs of marks for {images} images, expected one: {begin}")
+        before, after = pattern.split(page)
+        page = f"{before}{begin}\n\n{table(images)}\n\n{end}{after}"
     return page
 
 
