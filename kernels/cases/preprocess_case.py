@@ -49,7 +49,9 @@ def case(name: str, visible: Side | None, infrared: Side | None, output: Output,
 
     return Case(
         name=f"preprocess {name} {output.form} {output.height}x{output.width}",
-        plan=plan(visible and visible.camera, infrared and infrared.camera, output, gpu, frames=frames),
+        plan=plan(
+            visible.camera if visible else None, infrared.camera if infrared else None, output, gpu, frames=frames
+        ),
         structure=PreprocessParams,
         inputs=inputs,
         outputs={field: _buffer(group, output, frames) for field, group in groups.items()},
@@ -92,12 +94,13 @@ def _expected(
     for side, shot in group:
         # As the kernel reads it: the homography in single precision.
         memory = packed([side.views[index]]).view(VIEW)[0, 0]
+        left, top, right, bottom = (int(edge) for edge in memory["crop"])
         picture = Picture(
             frame=side.camera.frame,
             planes=shot.planes[index],
             chroma=None if shot.pairs is None else shot.pairs[index],
             to_source=memory["to_source"].astype(np.float64).reshape(3, 3),
-            crop=tuple(int(edge) for edge in memory["crop"]),
+            crop=(left, top, right, bottom),
             samples=(int(np.clip(memory["samples"][0], 1, 16)), int(np.clip(memory["samples"][1], 1, 16))),
         )
         values, on_edge = values_of(picture, side.camera.image, side.camera.channels, near.shape)

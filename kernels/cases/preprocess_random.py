@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.random import Generator
 
 from edgefer.bundle.manifest import ImageSpec
 from edgefer.kernels.plan import ORIN, Gpu
-from edgefer.kernels.preprocess_frame import Camera, Frame, Output
+from edgefer.kernels.preprocess_frame import Camera, Frame, Output, OutputForm
 from edgefer.kernels.preprocess_view import View
 from kernels.cases.case import Case
 from kernels.cases.preprocess_case import Side, case
@@ -28,7 +28,9 @@ def random_cases(seed: int, count: int, gpu: Gpu = ORIN) -> Iterator[Case]:
         visible = _random_side(generator, ("bgr8", "nv12", "gray8"), size, frames) if which != 1 else None
         infrared = _random_side(generator, ("gray8", "y16"), size, frames) if which != 0 else None
         channels = sum(side.camera.channels for side in (visible, infrared) if side is not None)
-        forms = ("f32n", "f16n", "f16h8", "i8c4") if separate or channels <= 4 else ("f32n", "f16n", "f16h8")
+        forms: tuple[OutputForm, ...] = ("f32n", "f16n", "f16h8")
+        if separate or channels <= 4:
+            forms += ("i8c4",)
         form = forms[int(generator.integers(0, len(forms)))]
         output = Output(form, *size, separate=separate, scale=0.01 if form == "i8c4" else 0.0)
         yield case(f"random {seed}.{number}", visible, infrared, output, gpu)
@@ -48,7 +50,7 @@ def _random_side(generator: Generator, formats: tuple[Any, ...], size: tuple[int
     )
     frame = replace(frame, frame_stride=frame.frame_bytes + 2 * int(generator.integers(0, 50)))
     channels = (1, 3)[int(generator.integers(0, 2))]
-    colours = ("rgb", "bgr", "grey") if channels == 3 else ("grey",)
+    colours: tuple[Literal["rgb", "bgr", "grey"], ...] = ("rgb", "bgr", "grey") if channels == 3 else ("grey",)
     low = float(generator.uniform(-1, 0))
     image = ImageSpec(
         colour=colours[int(generator.integers(0, len(colours)))],

@@ -124,7 +124,8 @@ def _yuv_of_rgb(frame: Frame) -> Floats:
     of_blue = (np.array([0.0, 0.0, 1.0]) - luma) / (2 - 2 * blue)
     of_red = (np.array([1.0, 0.0, 0.0]) - luma) / (2 - 2 * red)
     spans = (1.0, 1.0, 1.0) if frame.full_range else (219 / 255, 224 / 255, 224 / 255)
-    return np.stack([luma, of_blue, of_red]) * np.array(spans)[:, None]
+    matrix: Floats = np.stack([luma, of_blue, of_red]) * np.array(spans)[:, None]
+    return matrix
 
 
 def _black(frame: Frame) -> Floats:

@@ -55,7 +55,10 @@ class Guarded:
 
     def get(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
         """A copy of what is there."""
-        return np.frombuffer(ctypes.string_at(self.address, self.size), dtype=dtype).reshape(shape).copy()
+        array: NDArray[Any] = (
+            np.frombuffer(ctypes.string_at(self.address, self.size), dtype=dtype).reshape(shape).copy()
+        )
+        return array
 
     def stray(self) -> bool:
         """Whether bytes next to the buffer, which belong to nothing, were written."""
