@@ -136,7 +136,7 @@ class Emulator:
         order: tuple[Schedule, int],
     ) -> None:
         kernel = self._checked(launch, ctypes.sizeof(parameters))
-        watched = (HostBuffer * len(written))(*((each.address, each.size) for each in written.values()))
+        watched = (HostBuffer * len(written))(*(HostBuffer(each.address, each.size) for each in written.values()))
         schedule, seed = order
         asked = HostLaunch(
             kernel=kernel.address,

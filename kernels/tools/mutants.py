@@ -29,6 +29,8 @@ _ZERO = re.compile(r"\b0\.0f\b")
 # What CUDA provides, and the functions whose arguments are changed instead.
 _UNTOUCHED = ("platform.cuh", "halo.cuh")
 # Where a defect would not compile, or would be one of the compiler's arithmetic and not of the kernel's.
+# The smaller of two numbers is the same whichever is taken when they are equal.
+_SMALLER = re.compile(r"(?:= |return |\()([^=?;]+?) <=? ([^?;]+?) \? (?:\1 : \2|\2 : \1)(?:;|\))")
 _NO_BOUND = re.compile(r"^\s*(?:#|//|static_assert|template|constexpr|static constexpr)|if constexpr|__int128")
 
 
@@ -88,7 +90,7 @@ class _Planter:
                 code = f"{code[:end]} - {switch('halo')}{code[end:]}"
         if _NO_BOUND.search(code):
             return code + comment
-        if "bound" in self._kinds:
+        if "bound" in self._kinds and not _SMALLER.search(code):
             for found in reversed(list(_BOUND.finditer(code))):
                 code = f"{code[: found.end()]}{switch('bound')} + {code[found.end() :]}"
         if "zero" in self._kinds:

@@ -37,6 +37,9 @@ MEETINGS: frozenset[Kind] = frozenset({"barrier", "wait", "halo"})
 EVERYTHING: frozenset[Kind] = MEETINGS | {"bound", "zero"}
 _LIMIT_S = 10.0
 _RANDOM_CASES = 24
+_CHECKED_CASES = 12
+_PATIENCE_S = 15.0
+"""For a defect that nothing shows: some change nothing, and each case costs as much as one that shows something."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,8 @@ class Tried:
     caught: tuple[Caught, ...]
 
 
-def planted(kinds: frozenset[Kind]) -> tuple[Path, list[Mutant]]:
-    """A copy of kernels/include with all defects of `kinds`, made once for each state of the sources."""
+def planted(kinds: frozenset[Kind]) -> Path:
+    """A copy of kernels/include with all defects of `kinds`, made once for each state of the sources; see `read`."""
     whole = hashlib.sha256(" ".join(sorted(kinds)).encode())
     for path in sorted([*INCLUDE.rglob("*.*h"), ROOT / "kernels/tools/mutants.py"]):
         whole.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -68,21 +71,26 @@ def planted(kinds: frozenset[Kind]) -> tuple[Path, list[Mutant]]:
             shutil.rmtree(folder, ignore_errors=True)
             found = plant(INCLUDE, folder / "include", kinds)
             (folder / "mutants.json").write_bytes(msgspec.json.encode(found))
-    return folder / "include", msgspec.json.decode((folder / "mutants.json").read_bytes(), type=list[Mutant])
+    return folder
 
 
-def try_operation(operation: str, kinds: frozenset[Kind]) -> Tried:
-    """Every defect that the operation's device code contains, on each of its cases until one shows it.
+def read(folder: Path) -> list[Mutant]:
+    """The defects of a copy."""
+    return msgspec.json.decode((folder / "mutants.json").read_bytes(), type=list[Mutant])
+
+
+def try_operation(operation: str, folder: Path) -> Tried:
+    """Every defect that the operation's device code contains, on its cases until one shows it.
+
+    `folder` is the copy with the defects. Those that no order of threads shows are tried with sanitisers: whether an
+    order could is a question of happens-before, and a local array has no page that faults behind it.
 
     Raises:
         RuntimeError: a case fails with no defect switched on.
     """
-    include, mutants = planted(kinds)
+    include = folder / "include"
     entries = entries_of(operation)
-    files: set[str] = set()
-    for header in {entry.header for entry in entries}:
-        files |= included(include_path(header), [include]).keys()
-    concerned = [mutant for mutant in mutants if mutant.file in files]
+    concerned = _concerned(read(folder), [operation], include)
     if not concerned:
         return Tried(frozenset(), ())
     cases = [*base_cases_of(operation), *random_cases_of(operation, 1, _RANDOM_CASES)]
@@ -94,21 +102,15 @@ def try_operation(operation: str, kinds: frozenset[Kind]) -> Tried:
         by = _shown(emulator, mutant, [case for case, numbers in reaching if mutant.number in numbers])
         if by:
             caught.append(Caught(mutant.number, operation, by))
-    missed = [
-        mutant
-        for mutant in concerned
-        if mutant.kind in ("barrier", "wait")
-        and mutant.number in reached
-        and mutant.number not in {each.number for each in caught}
-    ]
+    shown = {each.number for each in caught}
+    missed = [each for each in concerned if each.number in reached - shown and each.kind != "zero"]
     if missed:
-        # No order of threads gave a wrong answer. Whether one could is a question of happens-before.
-        racing = Emulator.build(entries, variant=Variant(sanitise=True, include=include), limit_s=6 * _LIMIT_S)
+        checked = Emulator.build(entries, variant=Variant(sanitise=True, include=include), limit_s=6 * _LIMIT_S)
         for mutant in missed:
             chosen = [case for case, numbers in reaching if mutant.number in numbers]
-            by = _shown(racing, mutant, chosen[:8], ("forward",))
+            by = _shown(checked, mutant, chosen[:_CHECKED_CASES], ("forward",))
             if by:
-                caught.append(Caught(mutant.number, operation, by))
+                caught.append(Caught(mutant.number, operation, f"sanitised {by}"))
     return Tried(reached, tuple(caught))
 
 
@@ -129,8 +131,11 @@ def _reaching(emulator: Emulator, cases: Iterable[Case]) -> list[tuple[Case, fro
 def _shown(emulator: Emulator, mutant: Mutant, cases: Sequence[Case], schedules: Sequence[str] = SCHEDULES) -> str:
     """What shows the defect, or ""."""
     emulator.mutant = mutant.number
+    until = time.perf_counter() + _PATIENCE_S
     try:
         for case in cases:
+            if time.perf_counter() > until:
+                break
             for schedule in SCHEDULES:
                 if schedule in schedules:
                     wrong = failure(emulator, case, schedule, seed=mutant.number)
@@ -145,19 +150,24 @@ def run(
     operations: Sequence[str], kinds: frozenset[Kind], workers: int = 2
 ) -> tuple[list[Mutant], dict[int, Caught], frozenset[int]]:
     """All defects in the device code of `operations`, those caught by number, and the numbers of those reached."""
-    include, mutants = planted(kinds)
-    files: set[str] = set()
-    for operation in operations:
-        for entry in entries_of(operation):
-            files |= included(include_path(entry.header), [include]).keys()
+    folder = planted(kinds)
+    mutants = _concerned(read(folder), operations, folder / "include")
     caught: dict[int, Caught] = {}
     reached: frozenset[int] = frozenset()
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for tried in pool.map(try_operation, operations, [kinds] * len(operations)):
+        for tried in pool.map(try_operation, operations, [folder] * len(operations)):
             reached |= tried.reached
             for each in tried.caught:
                 caught.setdefault(each.number, each)
-    return [mutant for mutant in mutants if mutant.file in files], caught, reached
+    return mutants, caught, reached
+
+
+def _concerned(mutants: Sequence[Mutant], operations: Sequence[str], include: Path) -> list[Mutant]:
+    """Those in files that the operations' headers are made of."""
+    files: set[str] = set()
+    for header in {entry.header for operation in operations for entry in entries_of(operation)}:
+        files |= included(include_path(header), [include]).keys()
+    return [mutant for mutant in mutants if mutant.file in files]
 
 
 def survivors(mutants: Sequence[Mutant], caught: dict[int, Caught], reached: frozenset[int]) -> list[str]:
