@@ -65,6 +65,11 @@ def test_text_without_its_end_is_the_same_text() -> None:
     assert from_graph(fake_trt(), "ChannelGate", [gate])["gate"] == "hard_sigmoid"
 
 
+def test_text_that_repeats_one_byte_is_looked_for_behind_the_bindings_objects_only() -> None:
+    gate = PluginField("gate", np.frombuffer(b"sss", np.int8), PluginFieldType.CHAR)
+    assert from_graph(fake_trt(), "ChannelGate", [gate])["gate"] == "sss"
+
+
 @pytest.mark.parametrize(
     ("data", "kind", "words"),
     [
