@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +32,16 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def flavour_with(found: Registry) -> Flavour:
     return Flavour("tensorrt", fake_trt(found), "10.3.0")
+
+
+def test_nothing_heavy_is_imported_before_a_tensorrt_is_given() -> None:
+    script = (
+        "import sys, edgefer.plugins.registry, edgefer.plugins.supported\n"
+        "found = {name.split('.')[0] for name in sys.modules}\n"
+        "print(sorted(found & {'tensorrt', 'tensorrt_rtx', 'onnx', 'torch', 'cuda', 'onnxruntime', 'cv2'}))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
 
 
 def test_every_operator_gets_a_creator_once() -> None:
