@@ -11,7 +11,7 @@ BENCHMARKS ?= benchmarks
 BENCH_OUTPUT := bench-output/suite.json
 
 .PHONY: demo test test-slow test-pythons bench bench-store bench-check bench-synthetic bench-modelopt bench-rivals \
-    bench-false-alarms bench-open-loop bench-published bench-networks gpu-check lint docs clean rtx install
+    bench-false-alarms bench-open-loop bench-published bench-networks gpu-check kernels lint docs clean rtx install
 
 install: $(STAMP)
 
@@ -32,7 +32,7 @@ demo: rtx
 lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m mypy edgefer export/edgefer_export
+	$(PY) -m mypy edgefer export/edgefer_export kernels
 
 # One OpenMP thread a worker: two teams on the same cores take several times as long as two single threads.
 test: lint rtx
@@ -65,6 +65,12 @@ bench-check: $(STAMP)
 	@$(PY) -m benchmarks.check --is-stored
 	@$(PY) -m pytest $(BENCHMARKS) --benchmark-only --benchmark-json=$(BENCH_OUTPUT) -q; status=$$?; \
 	    $(PY) -m benchmarks.check $(BENCH_OUTPUT) && exit $$status
+
+# Everything that can be said of the kernels without a GPU; ten minutes on two cores. `make test` runs the quick part.
+kernels: $(STAMP)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile --benchmark-disable --durations=15 \
+	    tests/kernels tests/edgefer/kernels
+	$(PY) -m kernels.tools.coverage
 
 # The kernels on this machine's NVIDIA GPU: right, how fast, against what. Writes benchmarks/results/DEVICE.json.
 gpu-check: $(STAMP)
@@ -108,4 +114,4 @@ docs: $(STAMP)
 	$(PY) -m edgefer.cli.reference
 
 clean:
-	rm -rf $(VENV) $(DEMO) $(BENCH_OUTPUT) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(DEMO) $(BENCH_OUTPUT) build/kernels .pytest_cache .mypy_cache .ruff_cache
