@@ -35,7 +35,8 @@ _MARK = "<!-- traffic {}: written by python -m kernels.tools.traffic -->"
 
 @dataclass(frozen=True)
 class Row:
-    """One operation on one map: its plan, the bytes that it must move, and those that any kernel would have to."""
+    """One operation on one map: its plan, the bytes that it must move, those that any kernel would have to, and those
+    that its blocks ask for, what several of them read counted as often (None: not counted)."""
 
     operation: str
     form: str
@@ -43,6 +44,7 @@ class Row:
     plan: Plan
     moved: int
     floor: int
+    requested: int | None
 
 
 def rows(images: int, gpu: Gpu = ORIN) -> Iterator[Row]:
@@ -84,12 +86,13 @@ def rows(images: int, gpu: Gpu = ORIN) -> Iterator[Row]:
 def table(images: int, gpu: Gpu = ORIN) -> str:
     """The rows in Markdown."""
     lines = [
-        "| operation | form | map | launches: blocks × threads, shared memory | moved | floor | ratio |",
-        "|---|---|---|---|---|---|---|",
+        "| operation | form | map | launches: blocks × threads, shared memory | moved | floor | ratio | asked for |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows(images, gpu):
         launches = "; then ".join(_words(launch) for launch in row.plan.launches)
-        numbers = f"{_kilobytes(row.moved)} | {_kilobytes(row.floor)} | {row.moved / row.floor:.2f}"
+        requested = "–" if row.requested is None else _kilobytes(row.requested)
+        numbers = f"{_kilobytes(row.moved)} | {_kilobytes(row.floor)} | {row.moved / row.floor:.2f} | {requested}"
         lines.append(f"| {row.operation} | `{row.form}` | {row.map} | {launches} | {numbers} |")
     return "\n".join(lines)
 
@@ -113,7 +116,10 @@ def written(page: str) -> str:
 
 def _row(operation: str, module: ModuleType, node: Any, size: str, gpu: Gpu) -> Row:
     plan: Plan = module.plan(node, gpu)
-    return Row(operation, node.form.code, size, plan, module.bytes_moved(node, plan), module.floor_bytes(node))
+    requested = module.bytes_requested(node, gpu) if hasattr(module, "bytes_requested") else None
+    return Row(
+        operation, node.form.code, size, plan, module.bytes_moved(node, plan), module.floor_bytes(node), requested
+    )
 
 
 def _words(launch: Launch) -> str:

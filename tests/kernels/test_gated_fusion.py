@@ -97,7 +97,7 @@ def test_each_image_and_each_half_has_its_own_mask(emulator: Emulator, tensors: 
 
 
 def test_a_masked_tower_that_is_not_a_number_stays_none(emulator: Emulator, tensors: Arrays) -> None:
-    """The definition multiplies, and NaN times 0 is NaN: a camera that is missing is handed over as zeros."""
+    """The definition multiplies, and NaN times 0 is NaN: what stands in for a missing camera must be finite."""
     tensors["Fi"][2] = np.nan
     tensors["P"] = np.array([[1.0, 0.0]] * 4)
     found = fused(emulator, replace(NODE, mask="f32"), tensors)

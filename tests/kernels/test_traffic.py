@@ -26,6 +26,7 @@ def test_no_operation_takes_more_than_two_launches_or_less_than_its_floor(images
     for row in rows:
         assert 1 <= len(row.plan.launches) <= 2
         assert row.moved >= row.floor > 0
+        assert row.requested is None or row.requested >= row.moved
 
 
 def test_a_row_says_what_its_plan_does(capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,7 +35,7 @@ def test_a_row_says_what_its_plan_does(capsys: pytest.CaptureFixture[str]) -> No
     (row,) = (row for row in traffic.rows(1) if row.operation == "GatedPool" and row.form == "f16h")
     launch = row.plan.launches[0]
     shared = f"{launch.shared_bytes / 1000:.1f} KB"
-    assert line == (f"| GatedPool | `f16h` | 512×7×7 | 16 × 256, {shared} | 577 KB | 577 KB | 1.00 |")
+    assert line == (f"| GatedPool | `f16h` | 512×7×7 | 16 × 256, {shared} | 577 KB | 577 KB | 1.00 | 1,329 KB |")
 
 
 def test_tables_are_put_between_their_marks(tmp_path: Path) -> None:
