@@ -129,13 +129,22 @@ def _run(command: list[str], folder: Path, timeout: float | None, reporter: Repo
 def _answer(folder: Path, code: int) -> CompiledEngine:
     """What the child left behind, or the error that says why it left nothing."""
     failure, report = folder / protocol.FAILURE, folder / protocol.REPORT
+    plugin = _plugin_failure(folder)
+    if code == 0 and plugin:
+        # TensorRT takes some failures for an answer, such as one to the question for workspace for none: an engine that
+        # writes past its memory would come of it.
+        raise CompileError(
+            f"a plugin failed while the engine was built: {plugin}",
+            hint="compile with --plugins inline, and report this graph",
+            details=child.tail(folder),
+        )
     if code == 0 and report.exists():
-        _check_plugins(folder)
         return _engine(folder, report)
     if code > 0 and failure.exists():
         told = msgspec.json.decode(failure.read_bytes(), type=Failure)
         kind = _KINDS.get(told.kind, CompileError)
-        raise kind(told.message, hint=told.hint, details=told.details)
+        message = f"{told.message} (a plugin failed: {plugin})" if plugin else told.message
+        raise kind(message, hint=told.hint, details=told.details)
     if code < 0:
         raise child.died(-code, "compiles", child.tail(folder))
     raise CompileError(
@@ -145,16 +154,10 @@ def _answer(folder: Path, code: int) -> CompiledEngine:
     )
 
 
-def _check_plugins(folder: Path) -> None:
-    """Refuse an engine in whose making a plugin failed: TensorRT takes some failures for an answer, such as one to the
-    question for workspace for none, and an engine that writes past its memory would come of it."""
+def _plugin_failure(folder: Path) -> str:
+    """What a plugin raised in the child, as it was printed there; empty where none did."""
     failed = _PLUGIN_FAILED.search((folder / protocol.LOG).read_bytes())
-    if failed is not None:
-        raise CompileError(
-            f"a plugin failed while the engine was built: {failed[1].decode(errors='replace').strip()}",
-            hint="compile with --plugins inline, and report this graph",
-            details=child.tail(folder),
-        )
+    return "" if failed is None else failed[1].decode(errors="replace").strip()
 
 
 def _engine(folder: Path, report: Path) -> CompiledEngine:

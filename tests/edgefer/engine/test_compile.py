@@ -206,6 +206,17 @@ def test_a_plan_damaged_on_the_way_is_not_handed_out(make_graph: Callable[..., b
         compile_onnx(make_graph(), RTX, command=worker(code))
 
 
+def test_an_engine_in_whose_making_a_plugin_failed_is_not_handed_out(make_graph: Callable[..., bytes]) -> None:
+    # What the bindings print; TensorRT itself goes on, and takes the failure for an answer.
+    said = "[ERROR] Exception caught in get_workspace_size(): ZeroDivisionError: division by zero"
+    with pytest.raises(CompileError, match=r"a plugin failed.*get_workspace_size\(\): ZeroDivisionError"):
+        compile_onnx(make_graph(), RTX, command=worker(f"print({said!r}); (folder / 'report.json').write_text('{{}}')"))
+    failure = '{"kind": "CompileError", "message": "the parser refused the graph"}'
+    code = f"print({said!r}, flush=True); (folder / 'failure.json').write_text({failure!r}); sys.exit(1)"
+    with pytest.raises(CompileError, match=r"refused the graph .*a plugin failed: get_workspace_size"):
+        compile_onnx(make_graph(), RTX, command=worker(code))
+
+
 GRANDCHILD = (
     "import subprocess\n"
     "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"

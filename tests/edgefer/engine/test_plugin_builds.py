@@ -201,6 +201,17 @@ def test_a_build_that_plugins_break_is_an_error_here_and_no_crash(breakage: str)
     assert compile_onnx(graph, request).report.counts.plugins == 1
 
 
+def test_an_attribute_of_the_wrong_type_is_an_error_that_names_it() -> None:
+    model = onnx.ModelProto.FromString(small(cbam("attention", "a", "b", 7)))
+    node = next(each for each in model.graph.node if each.domain == "edgefer")
+    kept = [each for each in node.attribute if each.name != "spatial_kernel"]
+    del node.attribute[:]
+    node.attribute.extend([*kept, helper.make_attribute("spatial_kernel", 7.0)])
+    with pytest.raises(CompileError) as caught:
+        compile_onnx(model.SerializeToString(), CompileRequest("tensorrt_rtx", way="plugin"))
+    assert "spatial_kernel as FLOAT32" in caught.value.message
+
+
 class Third(torch.nn.Module):
     """Convolutions with a CBAM and a squeeze-and-excite between them, as a stranger writes them."""
 
