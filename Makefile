@@ -10,7 +10,7 @@ PYTEST_WORKERS ?= 2
 BENCHMARKS ?= benchmarks
 BENCH_OUTPUT := bench-output/suite.json
 
-.PHONY: demo test test-slow test-pythons bench bench-store bench-check bench-synthetic bench-modelopt bench-rivals \
+.PHONY: demo test test-slow test-pythons bench bench-store bench-check bench-synthetic bench-modelopt bench-rivals plugin \
     bench-false-alarms bench-open-loop bench-published bench-networks gpu-check kernels lint docs clean rtx install
 
 install: $(STAMP)
@@ -71,6 +71,11 @@ kernels: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile --benchmark-disable --durations=15 \
 	    tests/kernels tests/edgefer/kernels
 	$(PY) -m kernels.tools.coverage
+
+# The C++ plugin library, against this machine's own TensorRT headers; EDGEFER_TENSORRT_INCLUDE says where others are.
+plugin:
+	cmake -S kernels/plugin -B build/plugin -DCMAKE_BUILD_TYPE=Release
+	cmake --build build/plugin --parallel
 
 # The kernels on this machine's NVIDIA GPU: right, how fast, against what. Writes benchmarks/results/DEVICE.json.
 gpu-check: $(STAMP)
