@@ -55,14 +55,24 @@ def measure(operations: Sequence[str]) -> dict[str, Lines]:
             counters.unlink()
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(_run, operations))
+    return lines_of(folders, INCLUDE)
+
+
+def lines_of(folders: Sequence[Path], include: Path) -> dict[str, Lines]:
+    """What the counters of libraries in `folders` say of the files under `include`.
+
+    Raises:
+        EnvironmentMismatch: no gcov.
+        CompileError: gcov cannot read them.
+    """
     code: dict[str, set[int]] = {}
     run: dict[str, set[int]] = {}
     for folder in folders:
         for file in _gcov(folder)["files"]:
             path = Path(file["file"])
-            if not path.is_relative_to(INCLUDE):
+            if not path.is_relative_to(include):
                 continue
-            name = path.relative_to(INCLUDE).as_posix()
+            name = path.relative_to(include).as_posix()
             for line in file["lines"]:  # once for each instance of a template
                 code.setdefault(name, set()).add(line["line_number"])
                 if line["count"] > 0:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from edgefer.kernels.plan import Entry
 
+THREADS_AT_ONCE = 1024
+
 
 def include_path(header: str) -> str:
     """How a header is included: those of edgefer lie in the folder of that name under kernels/include."""
@@ -41,8 +43,11 @@ def translation_unit(entries: Sequence[Entry], *, host: bool) -> str:
 
 
 def _device(entry: Entry) -> str:
+    # So many blocks at the same time leave a thread 64 of a multiprocessor's 65,536 registers; left to itself the
+    # assembler takes more for some entries, and for others spills a few to get by with 40.
+    bounds = f"{entry.threads}, {max(1, THREADS_AT_ONCE // entry.threads)}"
     return (
-        f'extern "C" __global__ void __launch_bounds__({entry.threads}) '
+        f'extern "C" __global__ void __launch_bounds__({bounds}) '
         f"{entry.name}(EDGEFER_PARAMETERS {entry.parameters} p) {{ {entry.body}(p); }}"
     )
 

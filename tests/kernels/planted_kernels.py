@@ -58,6 +58,7 @@ _PLAIN = (
     "half_of_int8",
     "endless",
     "large_frame",
+    "one_of_two",
     "gives_up",
 )
 

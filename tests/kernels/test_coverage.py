@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
+import planted_kernels
 import pytest
 
-from kernels.tools.coverage import LIMIT, Lines, measure, table, total
+from kernels.tools.coverage import LIMIT, Lines, lines_of, measure, table, total
 from kernels.tools.operations import OPERATIONS
-from kernels.tools.toolchain import Toolchain
+from kernels.tools.toolchain import ROOT, Toolchain
 
 
 def test_the_base_cases_run_the_device_code(host: Toolchain) -> None:
@@ -16,6 +21,35 @@ def test_the_base_cases_run_the_device_code(host: Toolchain) -> None:
         pytest.skip("no gcov")
     files = measure(OPERATIONS)
     assert total(files) >= LIMIT, table(files)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import planted_kernels
+from kernels.tools.emulator import Emulator
+from kernels.tools.host_build import Variant
+root, n = Path(sys.argv[1]), int(sys.argv[2])
+entries = [entry for entry in planted_kernels.ENTRIES if entry.name == "planted_one_of_two"]
+variant = Variant(coverage=True, include=planted_kernels.FOLDER, root=root)
+emulator = Emulator.build(entries, variant=variant)
+planted_kernels.run(emulator, planted_kernels.plan("one_of_two", n, workspace=True))
+"""
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_line_that_no_case_runs_is_found(host: Toolchain, tmp_path: Path, n: int) -> None:
+    if shutil.which("gcov") is None:
+        pytest.skip("no gcov")
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path), str(n)]
+    paths = os.pathsep.join([str(ROOT), str(planted_kernels.FOLDER)])
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": paths})
+    (counters,) = tmp_path.glob("*/device.gcda")
+    header = planted_kernels.FOLDER / "device/planted.cuh"
+    text = header.read_text().splitlines()
+    found = lines_of([counters.parent], planted_kernels.FOLDER)["device/planted.cuh"]
+    missed = {text[line - 1].strip() for line in found.code - found.run}
+    assert missed == ({"p.y[at()] = 1.0f;"} if n == 0 else {"p.y[at()] = 0.0f;"})
 
 
 def test_shares() -> None:

@@ -247,6 +247,14 @@ EDGEFER_DEVICE void large_frame(const PlantedParams& p) {
     p.y[at()] = frame[p.n];
 }
 
+EDGEFER_DEVICE void one_of_two(const PlantedParams& p) {
+    if (p.n == 0) {
+        p.y[at()] = 0.0f;
+    } else {
+        p.y[at()] = 1.0f;
+    }
+}
+
 EDGEFER_DEVICE void gives_up(const PlantedParams& p) {
     if (at() == p.n) {
         __trap();
