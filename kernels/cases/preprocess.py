@@ -31,7 +31,12 @@ def base_cases(gpu: Gpu = ORIN) -> list[Case]:
 def _formats(gpu: Gpu) -> Iterator[Case]:
     size = (19, 35)
     outputs = [Output("f32n", *size), Output("f16n", *size), Output("f16h8", *size), Output("i8c4", *size, scale=0.02)]
+    grey_image = ImageSpec(colour="grey", grey="bt709", range=(-1.0, 1.0))
     for output in outputs:
+        light = fit(Camera(Frame("bgr8", 34, 62), grey_image, 1), size, 2, seed=18)
+        for channels in (1, 3):
+            warmth = fit(Camera(Frame("y16", 25, 33), THERMAL, channels), size, 2, seed=19)
+            yield case(f"one channel and {channels}", light, warmth, output, gpu)
         for colour in ("bgr8", "nv12", "gray8"):
             visible = fit(Camera(Frame(colour, 34, 62), IMAGENET, 3), size, 2, seed=1)
             yield case(f"{colour} alone", visible, None, output, gpu)
@@ -42,7 +47,6 @@ def _formats(gpu: Gpu) -> Iterator[Case]:
         apart = replace(output, separate=True)
         grey = fit(Camera(Frame("y16", 31, 30), THERMAL, 3), size, 2, seed=4)
         yield case("apart", fit(Camera(Frame("bgr8", 34, 62), PLAIN, 3), size, 2, seed=5), grey, apart, gpu)
-    grey_image = ImageSpec(colour="grey", grey="bt709", range=(-1.0, 1.0))
     for frame in (Frame("nv12", 33, 47, matrix="bt709"), Frame("nv12", 20, 22, full_range=True, chroma="left")):
         name = f"nv12 {frame.matrix} {frame.chroma}"
         yield case(name, fit(Camera(frame, PLAIN, 3), size, seed=6), None, outputs[0], gpu)

@@ -49,19 +49,4 @@ EDGEFER_DEVICE void load_group(const T* image, long long offset, float scale, fl
     }
 }
 
-// Stores `kGroup` values times `inverse_scale`, rounded.
-template <class T, class L>
-EDGEFER_DEVICE void store_group(T* image, long long offset, float inverse_scale, const float (&value)[kGroup<T, L>]) {
-    if constexpr (L::kChannelsTogether) {
-        Pack<T> pack;
-#pragma unroll
-        for (int lane = 0; lane < kGroup<T, L>; ++lane) {
-            pack.element[lane] = from_float<T>(value[lane] * inverse_scale);
-        }
-        store_pack(image + offset, pack);
-    } else {
-        image[offset] = from_float<T>(value[0] * inverse_scale);
-    }
-}
-
 }  // namespace edgefer
