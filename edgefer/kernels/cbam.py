@@ -112,17 +112,17 @@ def plan(node: Cbam, gpu: Gpu) -> Plan:
         single = gating.cost(gpu, node.batch, whole.shared_bytes, passes + _weights(node))
         if apply is None or single <= pool.cost + applying:
             launch = Launch(
-                f"edgefer_cbam_single_{node.forms.codes}", (1, node.batch, 1), gating.THREADS, whole.shared_bytes
+                f"edgefer_cbam_single_{node.forms.codes}", (1, 1, node.batch), gating.THREADS, whole.shared_bytes
             )
             return Plan((launch,), _parameters(node, whole, Pooling(1, node.pixels, 0, 0)))
     if apply is None:
         raise gating.refused(f"{gpu.shared_bytes} bytes of shared memory are too few for {node.channels} channels")
-    tiles = ceiling(node.height, apply.rows) * ceiling(node.width, apply.columns)
+    across, down = ceiling(node.width, apply.columns), ceiling(node.height, apply.rows)
     launches = (
         Launch(
-            f"edgefer_cbam_pool_{node.form.code}", (pool.bands, node.batch, 1), gating.POOL_THREADS, pool.shared_bytes
+            f"edgefer_cbam_pool_{node.form.code}", (pool.bands, 1, node.batch), gating.POOL_THREADS, pool.shared_bytes
         ),
-        Launch(f"edgefer_cbam_apply_{node.forms.codes}", (tiles, node.batch, 1), gating.THREADS, apply.shared_bytes),
+        Launch(f"edgefer_cbam_apply_{node.forms.codes}", (across, down, node.batch), gating.THREADS, apply.shared_bytes),
     )
     workspace = node.batch * pool.bands * 2 * pitch(node.channels) * 4
     return Plan(launches, _parameters(node, apply, pool), workspace)

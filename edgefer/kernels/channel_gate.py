@@ -99,7 +99,7 @@ def plan(node: ChannelGate, gpu: Gpu) -> Plan:
         if apply is None or single <= pool.cost + applying:
             launch = Launch(
                 f"edgefer_channel_gate_single_{node.forms.codes}",
-                (1, node.batch, 1),
+                (1, 1, node.batch),
                 gating.THREADS,
                 whole.shared_bytes,
             )
@@ -110,12 +110,12 @@ def plan(node: ChannelGate, gpu: Gpu) -> Plan:
     launches = (
         Launch(
             f"edgefer_channel_gate_pool_{node.form.code}",
-            (pool.bands, node.batch, 1),
+            (pool.bands, 1, node.batch),
             gating.POOL_THREADS,
             pool.shared_bytes,
         ),
         Launch(
-            f"edgefer_channel_gate_apply_{node.forms.codes}", (tiles, node.batch, 1), gating.THREADS, apply.shared_bytes
+            f"edgefer_channel_gate_apply_{node.forms.codes}", (tiles, 1, node.batch), gating.THREADS, apply.shared_bytes
         ),
     )
     workspace = node.batch * pool.bands * pitch(node.channels) * 4

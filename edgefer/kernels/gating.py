@@ -17,7 +17,7 @@ MAXIMUM_CHANNELS = 4096
 MAXIMUM_HIDDEN = 1024
 """So that the gates of all channels fit into 99 KB of shared memory, the least that a GPU from 8.6 on has."""
 MAXIMUM_BATCH = 65_535
-"""What a grid's second dimension may be."""
+"""What a grid's third dimension may be."""
 MAXIMUM_ELEMENTS = 2**31 - 1
 """In an image: the kernels count its elements with 32 bits."""
 
@@ -140,8 +140,8 @@ def lanes(form: Form, channels: int, threads: int) -> int:
 
 
 def partial_lanes(channels: int, threads: int, bands: int) -> int:
-    """The same while it pools `bands` partial results, four at once."""
-    return min(threads // min(pitch(channels) // 4, threads), ceiling(bands, 4))
+    """The same while it pools `bands` partial results."""
+    return min(threads // min(pitch(channels) // 4, threads), bands)
 
 
 @dataclass(frozen=True)

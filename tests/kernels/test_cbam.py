@@ -164,7 +164,8 @@ def test_a_residual_is_added_before_the_relu(emulator: Emulator) -> None:
 def test_int8_of_both_sides_carries_its_own_scale(emulator: Emulator) -> None:
     steps = np.random.default_rng(4).integers(-128, 128, SHAPE).astype(np.float64)
     told = node(I8_CHW32, residual=True, x_scale=0.5, r_scale=0.25, y_scale=0.125)
-    numbers = {**weights(told), "b2": np.full(64, 60.0), "bs": np.full(1, 60.0)}
+    numbers = {name: np.zeros_like(array) for name, array in weights(told).items()}
+    numbers |= {"b2": np.full(64, 60.0), "bs": np.full(1, 60.0)}
     found = attended(emulator, told, steps * 0.5, numbers, added=steps[::-1] * 0.25)
     expected = np.clip(np.rint((steps * 0.5 + steps[::-1] * 0.25) / 0.125), -128, 127)
     np.testing.assert_array_equal(found, expected)

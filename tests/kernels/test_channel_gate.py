@@ -122,7 +122,7 @@ def test_a_nan_stays_in_its_image_and_reaches_all_of_it(emulator: Emulator, form
 def test_int8_of_both_sides_carries_its_own_scale(emulator: Emulator) -> None:
     steps = np.random.default_rng(4).integers(-128, 128, SHAPE).astype(np.float64)
     told = node(I8_CHW32, x_scale=0.5, y_scale=0.625)
-    numbers = {**weights(told), "b2": np.full(64, 60.0)}
+    numbers = {**weights(told), "W2": np.zeros((64, 4)), "b2": np.full(64, 60.0)}
     found = gated(emulator, told, steps * 0.5, numbers)
     expected = np.clip(np.rint(steps * 0.8), -128, 127)
     np.testing.assert_array_equal(found, expected)

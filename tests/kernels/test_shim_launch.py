@@ -107,7 +107,7 @@ def test_one_source_for_gpu_and_host() -> None:
     for text in (gpu, host):
         assert text.startswith('#include "edgefer/first.cuh"\n#include "x/second.cuh"\n')
     assert (
-        'extern "C" __global__ void __launch_bounds__(128) a(EDGEFER_PARAMETERS P p) { edgefer::f<float>(p); }' in gpu
+        'extern "C" __global__ void __launch_bounds__(128, 8) a(EDGEFER_PARAMETERS P p) { edgefer::f<float>(p); }' in gpu
     )
     assert 'extern "C" void b(const void* p) { g(*static_cast<const Q*>(p)); }' in host
     assert '{"b", &b, sizeof(Q)},' in host

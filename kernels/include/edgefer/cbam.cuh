@@ -2,10 +2,10 @@
 // spatial gate from maximum and mean over the channels, both applied to X; plus a residual, ReLU, and INT8 if wanted.
 // (Woo et al., "CBAM: Convolutional Block Attention Module", ECCV 2018, section 3.)
 //
-//   cbam_pool    grid (pool_bands, images): sums and maxima of each band of pixels, to the workspace
-//   cbam_apply   grid (tiles, images): each block starts to copy its tile of X and what surrounds it, works out the
-//                gates of all channels from the workspace meanwhile, then the spatial gates of its own tile
-//   cbam_single  grid (1, images): all of it, in place of these two, where an image fits in shared memory
+//   cbam_pool    grid (pool_bands, 1, images): sums and maxima of each band of pixels, to the workspace
+//   cbam_apply   grid (tiles across, tiles down, images): each block starts to copy its tile of X and what surrounds it,
+//                works out the gates of all channels from the workspace meanwhile, then its tile's spatial gates
+//   cbam_single  grid (1, 1, images): all of it, in place of these two, where an image fits in shared memory
 //
 // A block computes what it needs of its neighbours' pixels again, so blocks never wait for each other.
 #pragma once
@@ -49,7 +49,7 @@ struct CbamMemory {
 };
 
 EDGEFER_DEVICE long long image_offset(const CbamParams& p) {
-    return static_cast<long long>(blockIdx.y) * p.channels * p.height * p.width;
+    return static_cast<long long>(blockIdx.z) * p.channels * p.height * p.width;
 }
 
 EDGEFER_DEVICE Maps maps_of(const CbamParams& p, const Region& tile, float* memory) {
@@ -85,11 +85,11 @@ EDGEFER_DEVICE float cbam_begin(const CbamParams& p, const CbamMemory<T>& memory
 }
 
 // The gates of all channels from their averages and maxima.
-template <class W, class T>
+template <class T, class L, class W>
 EDGEFER_DEVICE void cbam_channel_gates(const CbamParams& p, const CbamMemory<T>& memory) {
     const float scale = p.x_scale;
-    gates_of<2>(mlp_of<W>(p), memory.pooled, memory.pitch, memory.hidden, memory.gate,
-                [scale](float score) { return sigmoid(score) * scale; });
+    gates_of<2, kGroup<T, L>>(mlp_of<W>(p), memory.pooled, memory.pitch, memory.hidden, memory.gate,
+                              [scale](float score) { return sigmoid(score) * scale; });
 }
 
 // From the channels' gates to the output: for the tile of this block, whose surroundings are `halo`.
@@ -126,7 +126,7 @@ EDGEFER_DEVICE void cbam_pool(const CbamParams& p) {
     const int end = first + p.pool_pixels < pixels ? first + p.pool_pixels : pixels;
     const T* const image = static_cast<const T*>(p.X) + image_offset(p);
     const int lanes = pool_pixels<T, L, true, false>(image, nullptr, p.channels, pixels, first, end, scratch);
-    const long long band = static_cast<long long>(blockIdx.y) * p.pool_bands + blockIdx.x;
+    const long long band = static_cast<long long>(blockIdx.z) * p.pool_bands + blockIdx.x;
     reduce_lanes<true>(scratch, lanes, pitch, 1.0f, 1.0f, static_cast<float*>(p.workspace) + band * 2 * pitch);
 }
 
@@ -134,7 +134,7 @@ template <class T, class L, class U, class M, class W>
 EDGEFER_DEVICE void cbam_apply(const CbamParams& p) {
     EDGEFER_SHARED(shared);
     const CbamMemory<T> memory(shared, p);
-    const Region tile = tile_of(blockIdx.x, p.tile_rows, p.tile_columns, p.height, p.width);
+    const Region tile = tile_of_block(p.tile_rows, p.tile_columns, p.height, p.width);
     const Region halo = with_halo(tile, p.kernel / 2, p.height, p.width);
     const T* const image = static_cast<const T*>(p.X) + image_offset(p);
     View<T, L> x = {image, memory.copy, {0, 0, p.height, p.width}, 0, p.channels};
@@ -147,12 +147,12 @@ EDGEFER_DEVICE void cbam_apply(const CbamParams& p) {
     }
     const float weight = cbam_begin<T, L, W>(p, memory, tile);
     const float* const partial =
-        static_cast<const float*>(p.workspace) + static_cast<long long>(blockIdx.y) * p.pool_bands * 2 * memory.pitch;
+        static_cast<const float*>(p.workspace) + static_cast<long long>(blockIdx.z) * p.pool_bands * 2 * memory.pitch;
     const int lanes = pool_bands<true>(partial, p.pool_bands, memory.pitch, memory.scratch);
-    const float average = p.x_scale / static_cast<float>(p.height * p.width);
+    const float average = __fdividef(p.x_scale, static_cast<float>(p.height * p.width));
     reduce_lanes<true>(memory.scratch, lanes, memory.pitch, average, p.x_scale, memory.pooled);
     store_spatial_weight(weight, p.kernel, memory.weights);
-    cbam_channel_gates<W>(p, memory);
+    cbam_channel_gates<T, L, W>(p, memory);
     copy_async_wait();
     cbam_finish<T, L, U, M>(p, memory, x, tile, halo);
 }
@@ -167,10 +167,10 @@ EDGEFER_DEVICE void cbam_single(const CbamParams& p) {
     const float weight = cbam_begin<T, L, W>(p, memory, whole);
     const int lanes =
         pool_pixels<T, L, true, true>(image, memory.copy, p.channels, pixels, 0, pixels, memory.scratch);
-    const float average = p.x_scale / static_cast<float>(pixels);
+    const float average = __fdividef(p.x_scale, static_cast<float>(pixels));
     reduce_lanes<true>(memory.scratch, lanes, memory.pitch, average, p.x_scale, memory.pooled);
     store_spatial_weight(weight, p.kernel, memory.weights);
-    cbam_channel_gates<W>(p, memory);
+    cbam_channel_gates<T, L, W>(p, memory);
     const View<T, L> x = {image, memory.copy, whole, 1, p.channels};
     cbam_finish<T, L, U, M>(p, memory, x, whole, whole);
 }

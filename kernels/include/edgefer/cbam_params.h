@@ -3,7 +3,7 @@
 
 namespace edgefer {
 
-// An image is (channels, height, width) in the form of its entry; grid y counts the images of a batch, for which X, R
+// An image is (channels, height, width) in the form of its entry; grid z counts the images of a batch, for which X, R
 // and Y lie one behind another. All addresses of tensors are multiples of 16.
 //
 //   X, R      the input and what is added at the end (null: nothing), of the same form

@@ -1,10 +1,10 @@
 // The channel gate (squeeze-and-excite) in two launches or one: X times the sigmoid, or hard sigmoid, of a two-layer
 // perceptron on the averages over the pixels. (Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018, section 3.)
 //
-//   channel_gate_pool    grid (pool_bands, images): sums of each band of pixels, to the workspace
-//   channel_gate_apply   grid (tiles, images): each block starts to copy its pixels of X and works out the gates of all
+//   channel_gate_pool    grid (pool_bands, 1, images): sums of each band of pixels, to the workspace
+//   channel_gate_apply   grid (tiles, 1, images): each block starts to copy its pixels of X and works out the gates of all
 //                        channels from the workspace meanwhile
-//   channel_gate_single  grid (1, images): all of it, in place of these two, where an image fits in shared memory
+//   channel_gate_single  grid (1, 1, images): all of it, in place of these two, where an image fits in shared memory
 #pragma once
 
 #include "channel_gate_params.h"
@@ -37,7 +37,7 @@ struct ChannelGateMemory {
 };
 
 EDGEFER_DEVICE long long image_offset(const ChannelGateParams& p) {
-    return static_cast<long long>(blockIdx.y) * p.channels * p.pixels;
+    return static_cast<long long>(blockIdx.z) * p.channels * p.pixels;
 }
 
 template <class W>
@@ -47,9 +47,9 @@ EDGEFER_DEVICE Mlp<W> mlp_of(const ChannelGateParams& p) {
 }
 
 // The gates of all channels from their averages.
-template <class W, class T>
+template <class T, class L, class W>
 EDGEFER_DEVICE void channel_gates(const ChannelGateParams& p, const ChannelGateMemory<T>& memory) {
-    gates_of<1>(mlp_of<W>(p), memory.pooled, memory.pitch, memory.hidden, memory.gate, [&p](float score) {
+    gates_of<1, kGroup<T, L>>(mlp_of<W>(p), memory.pooled, memory.pitch, memory.hidden, memory.gate, [&p](float score) {
         if (p.hard) {
             return fminf(fmaxf(p.alpha * score + p.beta, 0.0f), 1.0f) * p.x_scale;
         }
@@ -84,7 +84,7 @@ EDGEFER_DEVICE void channel_gate_pool(const ChannelGateParams& p) {
     const int end = first + p.pool_pixels < p.pixels ? first + p.pool_pixels : p.pixels;
     const T* const image = static_cast<const T*>(p.X) + image_offset(p);
     const int lanes = pool_pixels<T, L, false, false>(image, nullptr, p.channels, p.pixels, first, end, scratch);
-    const long long band = static_cast<long long>(blockIdx.y) * p.pool_bands + blockIdx.x;
+    const long long band = static_cast<long long>(blockIdx.z) * p.pool_bands + blockIdx.x;
     reduce_lanes<false>(scratch, lanes, pitch, 1.0f, 1.0f, static_cast<float*>(p.workspace) + band * pitch);
 }
 
@@ -92,7 +92,7 @@ template <class T, class L, class U, class M, class W>
 EDGEFER_DEVICE void channel_gate_apply(const ChannelGateParams& p) {
     EDGEFER_SHARED(shared);
     const ChannelGateMemory<T> memory(shared, p);
-    const Region tile = tile_of(blockIdx.x, 1, p.tile_pixels, 1, p.pixels);
+    const Region tile = tile_of_block(1, p.tile_pixels, 1, p.pixels);
     const T* const image = static_cast<const T*>(p.X) + image_offset(p);
     View<T, L> x = {image, memory.copy, {0, 0, 1, p.pixels}, 0, p.channels};
     if constexpr (L::kChannelsTogether) {
@@ -104,11 +104,11 @@ EDGEFER_DEVICE void channel_gate_apply(const ChannelGateParams& p) {
     }
     prefetch(mlp_of<W>(p));
     const float* const partial =
-        static_cast<const float*>(p.workspace) + static_cast<long long>(blockIdx.y) * p.pool_bands * memory.pitch;
+        static_cast<const float*>(p.workspace) + static_cast<long long>(blockIdx.z) * p.pool_bands * memory.pitch;
     const int lanes = pool_bands<false>(partial, p.pool_bands, memory.pitch, memory.scratch);
-    const float average = p.x_scale / static_cast<float>(p.pixels);
+    const float average = __fdividef(p.x_scale, static_cast<float>(p.pixels));
     reduce_lanes<false>(memory.scratch, lanes, memory.pitch, average, 1.0f, memory.pooled);
-    channel_gates<W>(p, memory);
+    channel_gates<T, L, W>(p, memory);
     copy_async_wait();
     channel_gate_finish<T, L, U, M>(p, memory, x, tile);
 }
@@ -122,9 +122,9 @@ EDGEFER_DEVICE void channel_gate_single(const ChannelGateParams& p) {
     prefetch(mlp_of<W>(p));
     const int lanes =
         pool_pixels<T, L, false, true>(image, memory.copy, p.channels, p.pixels, 0, p.pixels, memory.scratch);
-    const float average = p.x_scale / static_cast<float>(p.pixels);
+    const float average = __fdividef(p.x_scale, static_cast<float>(p.pixels));
     reduce_lanes<false>(memory.scratch, lanes, memory.pitch, average, 1.0f, memory.pooled);
-    channel_gates<W>(p, memory);
+    channel_gates<T, L, W>(p, memory);
     const View<T, L> x = {image, memory.copy, whole, 1, p.channels};
     channel_gate_finish<T, L, U, M>(p, memory, x, whole);
 }

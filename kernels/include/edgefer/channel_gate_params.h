@@ -3,7 +3,7 @@
 
 namespace edgefer {
 
-// An image is (channels, pixels) in the form of its entry; grid y counts the images of a batch, for which X and Y lie
+// An image is (channels, pixels) in the form of its entry; grid z counts the images of a batch, for which X and Y lie
 // one behind another. All addresses of tensors are multiples of 16.
 //
 //   W1, b1    (hidden, channels) and (hidden; null: zero)

@@ -5,8 +5,8 @@
 
 namespace edgefer {
 
-// What is made of an image (channels, height, width) and where it goes. `spatial` (one for each pixel of the region, row
-// by row) and `residual` may be null.
+// What is made of an image (channels, height, width) and where it goes. `gate` lies as factor_place says; `spatial` (one
+// for each pixel of the region, row by row) and `residual` may be null.
 template <class T, class U>
 struct Writing {
     const float* gate;
@@ -24,22 +24,21 @@ template <class T, class L, class U, class M>
 EDGEFER_DEVICE void write_gated(const View<T, L>& x, const Region& region, const Writing<T, U>& writing) {
     constexpr int kIn = kGroup<T, L>;
     constexpr int kOut = kGroup<U, M>;
+    constexpr int kQuad = kIn < 4 ? kIn : 4;
     static_assert(kOut % kIn == 0, "what is stored at once is whole loads");
     const int units = x.channels / kOut;
     const int pixels = writing.height * writing.width;
-    const float inverse = 1.0f / writing.y_scale;
+    const float inverse = __fdividef(1.0f, writing.y_scale);
     const Share share = share_of_block<M>(units);
+    int local = share.pixel;
 #pragma unroll 1
-    for (int unit = share.group; unit < units; unit += share.groups) {
-        float gate[kOut];
-        load_floats(writing.gate + unit * kOut, gate);
-        int local = share.pixel;
+    for (Walk walk(share.pixel, share.pixels, region.columns); walk.row < region.rows; walk.advance()) {
+        const int row = region.row + walk.row;
+        const int column = region.column + walk.column;
+        const int pixel = row * writing.width + column;
+        const float spatial = writing.spatial == nullptr ? 1.0f : writing.spatial[local];
 #pragma unroll 1
-        for (Walk walk(share.pixel, share.pixels, region.columns); walk.row < region.rows; walk.advance()) {
-            const int row = region.row + walk.row;
-            const int column = region.column + walk.column;
-            const int pixel = row * writing.width + column;
-            const float spatial = writing.spatial == nullptr ? 1.0f : writing.spatial[local];
+        for (int unit = share.group; unit < units; unit += share.groups) {
             Elements<U, M> result;
 #pragma unroll
             for (int part = 0; part < kOut; part += kIn) {
@@ -51,16 +50,22 @@ EDGEFER_DEVICE void write_gated(const View<T, L>& x, const Region& region, const
                     added = load_elements<T, L>(writing.residual, offset);
                 }
 #pragma unroll
-                for (int lane = 0; lane < kIn; ++lane) {
-                    const float gated = to_float(found.element[lane]) * gate[part + lane] * spatial;
-                    const float sum = gated + to_float(added.element[lane]) * writing.residual_scale;
-                    result.element[part + lane] = from_float<U>((writing.relu ? relu(sum) : sum) * inverse);
+                for (int quad = 0; quad < kIn; quad += kQuad) {
+                    float gate[kQuad];
+                    load_floats(writing.gate + factor_place<kIn>(channel + quad, x.channels), gate);
+#pragma unroll
+                    for (int lane = 0; lane < kQuad; ++lane) {
+                        const float gated = to_float(found.element[quad + lane]) * gate[lane] * spatial;
+                        const float sum = gated + to_float(added.element[quad + lane]) * writing.residual_scale;
+                        const float value = writing.relu ? relu(sum) : sum;
+                        result.element[part + quad + lane] = from_float<U>(value * inverse);
+                    }
                 }
             }
             const int offset = static_cast<int>(M::offset(unit * kOut, pixel, x.channels, pixels));
             store_elements<U, M>(writing.y, offset, result);
-            local += share.pixels;
         }
+        local += share.pixels;
     }
 }
 

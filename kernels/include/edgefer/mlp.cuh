@@ -108,10 +108,10 @@ EDGEFER_DEVICE void multiply(const W* weight, const W* bias, int rows, int colum
     }
 }
 
-// gate[channel] = activation(W2 sum relu(W1 pooled + b1) + kVectors b2), the sum over `kVectors` pooled vectors that lie
-// `pitch` apart. All of it is in shared memory; `hidden` has room for the hidden layer. The gates are not yet visible
-// to other threads at the end.
-template <int kVectors, class W, class Activation>
+// gate[factor_place(channel)] = activation(W2 sum relu(W1 pooled + b1) + kVectors b2), the sum over `kVectors` pooled vectors that lie
+// `pitch` apart, with kCount channels in a group. All of it is in shared memory; `hidden` has room for the hidden layer.
+// The gates are not yet visible to other threads at the end.
+template <int kVectors, int kCount, class W, class Activation>
 EDGEFER_DEVICE void gates_of(const Mlp<W>& mlp, const float* pooled, int pitch, float* hidden, float* gate,
                              Activation activation) {
     __syncthreads();
@@ -126,8 +126,8 @@ EDGEFER_DEVICE void gates_of(const Mlp<W>& mlp, const float* pooled, int pitch, 
                        });
     __syncthreads();
     multiply<1>(mlp.w2, mlp.b2, mlp.channels, mlp.hidden, hidden, 0,
-                [gate, activation](int row, const float(&product)[1], float bias) {
-                    gate[row] = activation(product[0] + kVectors * bias);
+                [&mlp, gate, activation](int row, const float(&product)[1], float bias) {
+                    gate[factor_place<kCount>(row, mlp.channels)] = activation(product[0] + kVectors * bias);
                 });
 }
 

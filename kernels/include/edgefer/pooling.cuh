@@ -89,18 +89,17 @@ EDGEFER_DEVICE int pool_pixels(const T* image, T* copy, int channels, int pixels
 }
 
 // Pools what the blocks of an earlier launch left of the bands of an image, [bands][planes][pitch], into `scratch`;
-// returns the number of lanes, each of which takes up to four bands where there are threads enough.
+// returns the number of lanes: one for each band where there are threads enough.
 template <bool kMaximum>
 EDGEFER_DEVICE int pool_bands(const float* partial, int bands, int pitch, float* scratch) {
     const int groups = pitch / 4;
     const Share share = share_of_block<Hwc>(groups);
-    const int wanted = (bands + 3) / 4;
-    const int lanes = share.pixels < wanted ? share.pixels : wanted;
+    const int lanes = share.pixels < bands ? share.pixels : bands;
     if (share.pixel < lanes) {
 #pragma unroll 1
         for (int group = share.group; group < groups; group += share.groups) {
             Pooled<4> pooled;
-#pragma unroll 4
+#pragma unroll 1
             for (int band = share.pixel; band < bands; band += lanes) {
                 const float* const place = partial + (band * kPlanes<kMaximum> * pitch + group * 4);
                 const Pack<float> sums = load_pack(place);

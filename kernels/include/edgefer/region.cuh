@@ -15,14 +15,12 @@ struct Region {
 
 EDGEFER_DEVICE int area(const Region& region) { return region.rows * region.columns; }
 
-// Tile `index` of an image cut into tiles of rows x columns, counted row by row. Those at the lower and right edge are
-// smaller where the image does not divide.
-EDGEFER_DEVICE Region tile_of(int index, int rows, int columns, int height, int width) {
-    const int across = quotient_of(width + columns - 1, columns);
+// The tile of this block, where grid x and y cut an image into tiles of rows x columns. Those at the lower and right edge
+// are smaller where the image does not divide.
+EDGEFER_DEVICE Region tile_of_block(int rows, int columns, int height, int width) {
     Region tile;
-    const int down = quotient_of(index, across);
-    tile.row = down * rows;
-    tile.column = (index - down * across) * columns;
+    tile.row = blockIdx.y * rows;
+    tile.column = blockIdx.x * columns;
     tile.rows = tile.row + rows < height ? rows : height - tile.row;
     tile.columns = tile.column + columns < width ? columns : width - tile.column;
     return tile;

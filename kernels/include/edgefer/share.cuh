@@ -126,6 +126,17 @@ EDGEFER_DEVICE void store_elements(T* image, int offset, const Elements<T, L>& e
     }
 }
 
+// Where the factor of a channel lies among those of `channels`, in shared memory: first a quad of each group of kCount,
+// then the next quad of each, so that threads that read theirs do not meet in a bank.
+template <int kCount>
+EDGEFER_DEVICE int factor_place(int channel, int channels) {
+    if constexpr (kCount % 4 == 0) {
+        return (channel % kCount / 4 * (channels / kCount) + channel / kCount) * 4 + channel % 4;
+    } else {
+        return channel;
+    }
+}
+
 // `count` floats from an address that is a multiple of 16 bytes where there are several.
 template <int kCount>
 EDGEFER_DEVICE void load_floats(const float* address, float (&value)[kCount]) {

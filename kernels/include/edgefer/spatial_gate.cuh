@@ -47,42 +47,40 @@ EDGEFER_DEVICE void clear_maps(const Maps& maps) {
     }
 }
 
-// Fills the maps of the region `halo` with the maximum and the mean of X times its gates over the channels.
+// Fills the maps of the region `halo` with the maximum and the mean over the channels of X times its gates, which lie as
+// factor_place says.
 template <class T, class L>
 EDGEFER_DEVICE void fill_maps(const View<T, L>& x, const Region& halo, const float* gate, const Maps& maps) {
     constexpr int kCount = kGroup<T, L>;
+    constexpr int kQuad = kCount < 4 ? kCount : 4;
     const int groups = x.channels / kCount;
     const int shift = team_shift<L>(groups);
     const Share share = share_of_warp<L>(shift);
     const int first = threadIdx.x / 32 * share.pixels;
     const int stride = blockDim.x / 32 * share.pixels;
     const int pixels = area(halo);
-    float first_gate[kCount] = {};
-    if (share.group < groups) {
-        load_floats(gate + share.group * kCount, first_gate);
-    }
-    const float part = 1.0f / static_cast<float>(x.channels);
+    const float part = __fdividef(1.0f, static_cast<float>(x.channels));
     Walk walk(first + share.pixel, stride, halo.columns);
 #pragma unroll 1
     for (int base = first; base < pixels; base += stride) {
         float largest = kLowest;
         float sum = 0.0f;
-        const auto add = [&](int group, const float(&factor)[kCount]) {
-            const Elements<T, L> found = x.load(group * kCount, halo.row + walk.row, halo.column + walk.column);
-#pragma unroll
-            for (int lane = 0; lane < kCount; ++lane) {
-                const float value = to_float(found.element[lane]) * factor[lane];
-                largest = fmaxf(largest, value);
-                sum += value;
-            }
-        };
-        if (walk.row < halo.rows && share.group < groups) {
-            add(share.group, first_gate);
+        if (walk.row < halo.rows) {
 #pragma unroll 1
-            for (int group = share.group + share.groups; group < groups; group += share.groups) {
-                float factor[kCount];
-                load_floats(gate + group * kCount, factor);
-                add(group, factor);
+            for (int group = share.group; group < groups; group += share.groups) {
+                const Elements<T, L> found =
+                    x.load(group * kCount, halo.row + walk.row, halo.column + walk.column);
+#pragma unroll
+                for (int quad = 0; quad < kCount; quad += kQuad) {
+                    float factor[kQuad];
+                    load_floats(gate + factor_place<kCount>(group * kCount + quad, x.channels), factor);
+#pragma unroll
+                    for (int lane = 0; lane < kQuad; ++lane) {
+                        const float gated = to_float(found.element[quad + lane]) * factor[lane];
+                        largest = fmaxf(largest, gated);
+                        sum += gated;
+                    }
+                }
             }
         }
         for (int mask = 16; mask > 0; mask /= 2) {

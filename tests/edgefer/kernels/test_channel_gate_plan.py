@@ -40,7 +40,7 @@ def test_every_launch_is_one_that_the_gpu_takes(node: ChannelGate, gpu: Gpu) -> 
     for launch in planned.launches:
         assert launch.block == entries[launch.entry].threads
         assert 0 < launch.shared_bytes <= gpu.shared_bytes
-        assert launch.grid[1:] == (node.batch, 1)
+        assert launch.grid[1:] == (1, node.batch)
 
 
 @settings(max_examples=150, deadline=None)
