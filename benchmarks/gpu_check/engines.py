@@ -2,7 +2,7 @@
 
 A network with CBAM in every block is built and compiled both ways, in a child process for each TensorRT. The engines
 answer the same golden inputs, their outputs are compared, and replays of their graphs are timed in turn
-(`edgefer.engine.race`).
+(`edgefer.engine.race`). Where the C++ library is built, engines are also loaded across (`across`).
 
     python -m benchmarks.gpu_check.engines FOLDER tensorrt
 """
@@ -17,15 +17,17 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.gpu_check.across import across, library
 from benchmarks.gpu_check.correctness import part_of
 from benchmarks.gpu_check.result import Check, Part
 from edgefer.atomic import write_bytes
 from edgefer.bundle.container import Bundle
 from edgefer.engine import child
+from edgefer.engine.bundle_engine import compile_bundle
 from edgefer.engine.cache import EngineCache
 from edgefer.engine.decision import PluginDecision
 from edgefer.engine.flavours import FLAVOURS, FlavourName, load
-from edgefer.errors import EdgeferError, EnvironmentMismatch
+from edgefer.errors import DeviceError, EdgeferError, EnvironmentMismatch, PluginMissing
 from edgefer.progress import Silent
 
 NETWORK, PRECISION = "cbam-early-fusion", "fp16"
@@ -33,26 +35,25 @@ CHILD = (sys.executable, "-m", "benchmarks.gpu_check.engines")
 TIMEOUT_SECONDS = 3600.0
 _ANSWER = "answer.json"
 _TAIL = 2000
-ACROSS = "an engine built by the Python plugins was not loaded by the C++ library, nor the reverse"
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child found: the check, and how both ways compared."""
+    """What a child found: its checks, and how both ways compared."""
 
-    check: Check
+    checks: tuple[Check, ...]
     decision: PluginDecision | None = None
 
 
 def engines_part(command: Sequence[str] = CHILD) -> Part:
     """One check for each TensorRT; both times and the differences of outputs are in the details."""
     answers = {flavour: _asked(command, flavour) for flavour in FLAVOURS}
-    part = part_of([answer.check for answer in answers.values()])
+    part = part_of([check for answer in answers.values() for check in answer.checks])
     details: dict[str, Any] = {
         flavour: msgspec.to_builtins(answer.decision)
         for flavour, answer in answers.items()
         if answer.decision is not None
     }
-    return msgspec.structs.replace(part, details={**details, "not done": ACROSS})
+    return msgspec.structs.replace(part, details=details)
 
 
 def _asked(command: Sequence[str], flavour: FlavourName) -> Answer:
@@ -63,25 +64,31 @@ def _asked(command: Sequence[str], flavour: FlavourName) -> Answer:
                 [*command, name, flavour], folder, task=flavour, timeout=TIMEOUT_SECONDS, reporter=Silent()
             )
         except subprocess.TimeoutExpired:
-            return Answer(check=Check(name=flavour, state="failed", found=f"no end within {TIMEOUT_SECONDS:g} s"))
+            return _failed(flavour, f"no end within {TIMEOUT_SECONDS:g} s")
         answer = folder / _ANSWER
         if code == 0 and answer.exists():
             return msgspec.json.decode(answer.read_bytes(), type=Answer)
         said = child.tail(folder).strip()[-_TAIL:]
-        return Answer(check=Check(name=flavour, state="failed", found=f"it ended with status {code}: {said}"))
+        return _failed(flavour, f"it ended with status {code}: {said}")
 
 
 def answer_of(folder: Path, flavour: FlavourName) -> Answer:
     """Build the network and race both ways, where they can be had."""
     try:
-        decision = _raced(folder, flavour)
-    except EnvironmentMismatch as error:
-        return Answer(check=Check(name=flavour, state="absent", found=str(error)))
-    except ImportError as error:
-        return Answer(check=Check(name=flavour, state="absent", found=f"a bundle cannot be built here: {error}"))
+        load(flavour)
+        bundle = _bundle(folder)
+        result = compile_bundle(bundle, flavour, plugins="auto", cache=EngineCache(folder / "cache"))
+        decision = result.graphs[0].report.decision
+        checks = [judged(flavour, decision)]
+        if decision is not None and decision.race is not None:
+            checks.append(across(bundle, flavour, library()))
+    except (DeviceError, PluginMissing) as error:  # there is a GPU, and it has kernels: the check was begun with both
+        return _failed(flavour, str(error))
+    except (EnvironmentMismatch, ImportError) as error:
+        return Answer(checks=(Check(name=flavour, state="absent", found=str(error)),))
     except EdgeferError as error:
-        return Answer(check=Check(name=flavour, state="failed", found=str(error)))
-    return Answer(check=judged(flavour, decision), decision=decision)
+        return _failed(flavour, str(error))
+    return Answer(checks=tuple(checks), decision=decision)
 
 
 def judged(flavour: FlavourName, decision: PluginDecision | None) -> Check:
@@ -96,17 +103,18 @@ def judged(flavour: FlavourName, decision: PluginDecision | None) -> Check:
     return Check(name=flavour, state="passed", found=decision.reason)
 
 
-def _raced(folder: Path, flavour: FlavourName) -> PluginDecision | None:
-    load(flavour)  # before PyTorch, which takes its time
-    from edgefer.engine.bundle_engine import compile_bundle
+def _bundle(folder: Path) -> Bundle:
+    """The network with random weights, and golden answers of it."""
     from edgefer_export.build import build
     from edgefer_export.spec import BuildSpec
 
     path = folder / "network.edgefer"
     build(BuildSpec(network=NETWORK, output=path, precision=PRECISION, flavour="none"))
-    bundle = Bundle.read(path)
-    result = compile_bundle(bundle, flavour, plugins="auto", cache=EngineCache(folder / "cache"))
-    return result.graphs[0].report.decision
+    return Bundle.read(path)
+
+
+def _failed(flavour: FlavourName, found: str) -> Answer:
+    return Answer(checks=(Check(name=flavour, state="failed", found=found),))
 
 
 def main(arguments: Sequence[str]) -> int:

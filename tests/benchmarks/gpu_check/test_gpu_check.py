@@ -15,12 +15,11 @@ from fake_gpu import CARE, FakeGpu, Result
 
 from benchmarks.gpu_check import __main__ as command
 from benchmarks.gpu_check import binaries as binaries_module
-from benchmarks.gpu_check import correctness, engines, run, sanitiser
+from benchmarks.gpu_check import correctness, run, sanitiser
 from benchmarks.gpu_check.catalogue import OPERATIONS, module_of, one_for_each_entry
 from benchmarks.gpu_check.gpu import Gpu, opened
 from benchmarks.gpu_check.result import Check, GpuCheck, Part
 from benchmarks.gpu_check.timings import baselines_part
-from edgefer.engine.decision import Contender, PluginDecision, RaceResult
 from edgefer.errors import DeviceError, UsageError
 from edgefer.kernels.driver import Driver
 from edgefer.kernels.preprocess import ENTRIES
@@ -145,54 +144,6 @@ def test_what_the_sanitiser_runs_says_what_is_wrong(gpu: Gpu, capsys: pytest.Cap
         patch.setattr(sanitiser, "OPERATIONS", PREPROCESS)
         assert sanitiser.run_cases(gpu, gpu.kernels.gpu) == len(ENTRIES)
     assert "edgefer_preprocess_f16n" in capsys.readouterr().out
-
-
-RACE = RaceResult(plugin=Contender(seconds=1e-3, right=True), inline=Contender(seconds=2e-3, right=True), batch=1)
-
-
-@pytest.mark.parametrize(
-    ("decision", "state"),
-    [
-        (PluginDecision(asked="auto", taken="plugin", reason="faster", race=RACE), "passed"),
-        (PluginDecision(asked="auto", taken="inline", reason="no GPU"), "absent"),
-        (None, "failed"),
-        (
-            PluginDecision(
-                asked="auto",
-                taken="inline",
-                reason="wrong",
-                race=msgspec.structs.replace(RACE, plugin=Contender(problem="it died")),
-            ),
-            "failed",
-        ),
-    ],
-)
-def test_engines_are_judged(decision: PluginDecision | None, state: str) -> None:
-    assert engines.judged("tensorrt", decision).state == state
-
-
-def test_engines_in_a_child(tmp_path: Path) -> None:
-    script = tmp_path / "child.py"
-    decision = PluginDecision(asked="auto", taken="plugin", reason="faster", race=RACE)
-    answer = engines.Answer(check=engines.judged("tensorrt", decision), decision=decision)
-    content = msgspec.json.encode(answer).decode()
-    script.write_text(
-        "import pathlib, sys\n"
-        "if sys.argv[2] == 'tensorrt_rtx': raise SystemExit('no such thing')\n"
-        f"pathlib.Path(sys.argv[1], 'answer.json').write_text({content!r})\n"
-    )
-    found = engines.engines_part([sys.executable, str(script)])
-    assert [check.state for check in found.checks] == ["passed", "failed"]
-    assert "no such thing" in found.checks[1].found
-    assert found.details["tensorrt"]["race"]["batch"] == 1
-
-
-def test_engines_of_a_tensorrt_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tensorrt", None)
-    assert engines.main([str(tmp_path), "tensorrt"]) == 0
-    answer = msgspec.json.decode((tmp_path / "answer.json").read_bytes(), type=engines.Answer)
-    assert answer.check.state == "absent"
-    assert "tensorrt" in answer.check.found
 
 
 def failing() -> Part:
