@@ -39,8 +39,8 @@ def drawn_map(rng: np.random.Generator, shape: Shape, form: Form, kind: Kind) ->
     """A map (N, C, H, W): of both signs, of hundreds, below zero, constant over the pixels, or nothing."""
     values = rng.standard_normal(shape) + rng.standard_normal((*shape[:2], 1, 1))
     if kind == "large":
-        # Squares of larger ones would need weights that FP16 does not have, and where larger ones nearly cancel out in a
-        # mean, FP32 itself is not as exact as its tolerance.
+        # Squares of larger ones would need weights that FP16 does not have, and where larger ones nearly cancel out in
+        # a mean, FP32 itself is not as exact as its tolerance.
         values *= 100.0
     elif kind == "negative":
         values = -np.abs(values) - 0.5
