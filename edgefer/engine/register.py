@@ -41,10 +41,12 @@ def register_plugins(flavour: Flavour) -> frozenset[Operator]:
     Raises:
         PluginMissing: none can be registered.
     """
-    from edgefer.plugins.registry import register
+    from edgefer.plugins import registry
 
+    if not hasattr(flavour.module, "IPluginV3"):
+        raise PluginMissing(f"{flavour.name} {flavour.version} has no plugins of version 3", hint=_INLINE)
     with _named(flavour):
-        registered = register(flavour)
+        registered = registry.register(flavour)
     if not registered:
         raise PluginMissing(f"{flavour.name} {flavour.version} registered none of edgefer's plugins", hint=_INLINE)
     return registered

@@ -315,3 +315,16 @@ def test_no_runtime_is_an_error() -> None:
     trt = tensorrt(Gpu())
     with pytest.raises(EngineIncompatible, match="no runtime"):
         runtime_of(SimpleNamespace(Runtime=lambda logger: None, ILogger=trt.ILogger), BuildLog())
+
+
+def test_the_bindings_have_what_the_race_calls() -> None:
+    trt, parts = pytest.importorskip("tensorrt_rtx"), ("name", "mode", "shape", "dtype")
+    wanted = {
+        trt: ("Runtime", "TensorIOMode", "ILogger", "nptype"),
+        trt.Runtime: ("deserialize_cuda_engine",),
+        trt.ICudaEngine: ("num_io_tensors", "create_execution_context", *(f"get_tensor_{what}" for what in parts)),
+        trt.IExecutionContext: ("set_input_shape", "get_tensor_shape", "set_tensor_address", "execute_async_v3"),
+    }
+    assert [name for holder, names in wanted.items() for name in names if not hasattr(holder, name)] == []
+    assert (4, *trt.Dims((-1, 2, 3))[1:]) == (4, 2, 3)
+    assert trt.nptype(trt.float32) is np.float32
