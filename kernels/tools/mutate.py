@@ -170,21 +170,25 @@ def _concerned(mutants: Sequence[Mutant], operations: Sequence[str], include: Pa
     return [mutant for mutant in mutants if mutant.file in files]
 
 
-def survivors(mutants: Sequence[Mutant], caught: dict[int, Caught], reached: frozenset[int]) -> list[str]:
-    """A line for each defect that nothing showed and that is not allowed, and for each allowance without a defect."""
+def survivors(
+    mutants: Sequence[Mutant], caught: dict[int, Caught], reached: frozenset[int], *, complete: bool = False
+) -> list[str]:
+    """A line for each defect that nothing showed and that is not allowed, and for each allowance that is not needed.
+
+    `complete`: `mutants` are all that there are, so an allowance for any other is one for code that is gone.
+    """
     reasons = {each.key: each for each in allowed(ALLOWED)}
-    alive = [mutant for mutant in mutants if mutant.number not in caught]
+    tried: dict[str, Mutant] = {mutant.key: mutant for mutant in mutants}
     lines = [
         f"{mutant.key} (line {mutant.line}{'' if mutant.number in reached else ', never reached'}): {mutant.text}"
-        for mutant in alive
-        if mutant.key not in reasons
+        for mutant in mutants
+        if mutant.number not in caught and mutant.key not in reasons
     ]
-    tried: dict[str, Mutant] = {mutant.key: mutant for mutant in mutants}
-    lines += [
-        f"{key} is allowed to survive, and is caught: remove it from {ALLOWED.name}"
-        for key in reasons
-        if key in tried and tried[key].number in caught
-    ]
+    for key in reasons:
+        if key in tried and tried[key].number in caught:
+            lines.append(f"{key} is allowed to survive, and is caught: remove it from {ALLOWED.name}")
+        elif complete and key not in tried:
+            lines.append(f"{key} is allowed to survive, and there is no such defect: remove it from {ALLOWED.name}")
     return lines
 
 
@@ -209,7 +213,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     mutants, caught, reached = run(options.operations, EVERYTHING if options.all else MEETINGS)
     print(table(mutants, caught, allowed(ALLOWED)))
-    alive = survivors(mutants, caught, reached)
+    complete = options.all and set(options.operations) == set(OPERATIONS)
+    alive = survivors(mutants, caught, reached, complete=complete)
     print("\n".join(alive))
     return 1 if alive else 0
 

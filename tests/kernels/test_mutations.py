@@ -99,7 +99,9 @@ def test_what_survives_and_what_is_allowed(monkeypatch: pytest.MonkeyPatch, tmp_
     assert survivors(mutants, caught, frozenset({1, 2, 3})) == ["a.cuh f barrier 2 (line 2): __syncthreads();"]
     assert "never reached" in survivors(mutants, caught, frozenset({1}))[0]
     caught |= {n: Caught(n, "cbam", "forward") for n in (2, 3)}
-    assert "remove it from mutations.toml" in survivors(mutants, caught, frozenset({1, 2, 3}))[0]
+    assert "is caught: remove it from mutations.toml" in survivors(mutants, caught, frozenset({1, 2, 3}))[0]
+    assert survivors(mutants[:2], caught, frozenset({1, 2})) == []
+    assert "no such defect" in survivors(mutants[:2], caught, frozenset({1, 2}), complete=True)[0]
 
 
 def test_every_allowance_has_a_reason(tmp_path: Path) -> None:
