@@ -108,9 +108,9 @@ inline int64_t pooling_lanes(const Form& form, int64_t channels, int64_t threads
     return form.layout == Layout::kLinear ? 1 : threads / std::min(channels / group_of(form), threads);
 }
 
-// The same while it pools `bands` partial results, two at once.
+// The same while it pools `bands` partial results.
 inline int64_t partial_lanes(int64_t channels, int64_t threads, int64_t bands) {
-    return std::min(threads / std::min(pitch(channels) / 4, threads), ceil_div(bands, 2));
+    return std::min(threads / std::min(pitch(channels) / 4, threads), bands);
 }
 
 // What a launch of `blocks` costs, each with so much shared memory and `work` (in elements passed through).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,6 +58,14 @@ def test_the_version_is_that_of_the_package(library: BuiltLibrary) -> None:
     function = ctypes.CDLL(str(library.path)).edgefer_plugins_version
     function.restype = ctypes.c_char_p
     assert function().decode() == __version__
+
+
+def test_nothing_is_exported_but_what_is_looked_for(library: BuiltLibrary) -> None:
+    listed = subprocess.run(
+        ["nm", "--dynamic", "--defined-only", str(library.path)], capture_output=True, text=True, check=True
+    )
+    names = {line.split()[-1] for line in listed.stdout.splitlines()}
+    assert names == {"getCreators", "setLoggerFinder", "edgefer_plugins_version"}
 
 
 @every_operator
