@@ -29,7 +29,7 @@ def host() -> Toolchain:
 @pytest.fixture(scope="session")
 def planted(host: Toolchain) -> Emulator:
     """The kernels of planted.cuh."""
-    return Emulator.build(planted_kernels.ENTRIES, include=planted_kernels.FOLDER, limit_s=1.0)
+    return Emulator.build(planted_kernels.ENTRIES, include=planted_kernels.FOLDER, limit_s=0.25)
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,7 @@ def test_parameters_of_another_size(planted: Emulator) -> None:
 
 def test_the_portable_fibers_do_the_same(planted: Emulator) -> None:
     portable = Emulator.build(
-        planted_kernels.ENTRIES, variant=Variant(include=planted_kernels.FOLDER, ucontext=True), limit_s=1.0
+        planted_kernels.ENTRIES, variant=Variant(include=planted_kernels.FOLDER, ucontext=True), limit_s=0.25
     )
     for schedule in SCHEDULES:
         for kernel in ("rotate", "reuse", "copies", "order"):

@@ -89,7 +89,7 @@ def test_copies_beyond_either_memory(planted: Emulator) -> None:
 
 
 def test_a_kernel_without_an_end_is_ended(planted: Emulator) -> None:
-    with pytest.raises(EmulationFault, match=r"timeout.*1 s of processor time"):
+    with pytest.raises(EmulationFault, match=r"timeout.*0\.25 s of processor time"):
         run(planted, plan("endless"))
     assert not run(planted, plan("endless", 2))["y"].any()
 
