@@ -29,10 +29,14 @@ Driver::Driver() {
     if (library == nullptr) {
         throw Failure(std::string("no CUDA driver: ") + dlerror());
     }
+    find(library, "cuInit", init_);
     find(library, "cuGetErrorName", get_error_name_);
     find(library, "cuCtxGetCurrent", ctx_get_current_);
+    find(library, "cuCtxSetCurrent", ctx_set_current_);
     find(library, "cuCtxGetDevice", ctx_get_device_);
     find(library, "cuCtxGetId", ctx_get_id_, false);  // since CUDA 12.0
+    find(library, "cuDeviceGet", device_get_);
+    find(library, "cuDevicePrimaryCtxRetain", device_primary_ctx_retain_);
     find(library, "cuDeviceGetAttribute", device_get_attribute_);
     find(library, "cuModuleLoadDataEx", module_load_data_ex_);
     find(library, "cuModuleGetFunction", module_get_function_);
@@ -40,15 +44,28 @@ Driver::Driver() {
     find(library, "cuFuncSetAttribute", func_set_attribute_);
     find(library, "cuFuncLoad", func_load_, false);  // since CUDA 12.4
     find(library, "cuLaunchKernel", launch_kernel_);
+    check(init_(0), "starting the CUDA driver");
 }
 
 CUcontext Driver::context() const {
     CUcontext context = nullptr;
     check(ctx_get_current_(&context), "asking for the CUDA context");
     if (context == nullptr) {
-        throw Failure("the calling thread has no CUDA context");
+        context = primary();
+        check(ctx_set_current_(context), "making a CUDA context current");
     }
     return context;
+}
+
+CUcontext Driver::primary() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (primary_ == nullptr) {
+        CUdevice device = 0;
+        check(device_get_(&device, 0), "asking for the first GPU");
+        // Never released: modules are loaded into it.
+        check(device_primary_ctx_retain_(&primary_, device), "asking for the GPU's primary context");
+    }
+    return primary_;
 }
 
 unsigned long long Driver::identity(CUcontext context) const {

@@ -4,6 +4,7 @@
 
 #include <cuda.h>
 
+#include <mutex>
 #include <string>
 
 #include "plan.hpp"
@@ -17,7 +18,8 @@ public:
     // Throws Failure: there is none, or it lacks a function.
     static const Driver& get();
 
-    // The context of the calling thread, never null, and a number that no other context of this process has had.
+    // The context of the calling thread, and a number that no other context of this process has had. A thread that has
+    // not used a GPU yet is given the primary context of the first one, as the CUDA runtime does.
     CUcontext context() const;
     unsigned long long identity(CUcontext context) const;
 
@@ -33,14 +35,19 @@ public:
 
 private:
     Driver();
+    CUcontext primary() const;
     void check(CUresult result, const std::string& doing) const;
     int attribute(CUdevice device, CUdevice_attribute which) const;
 
     // Spelt out, because cuda.h renames functions from release to release and the name asked for is this one's.
+    CUresult (*init_)(unsigned int) = nullptr;
     CUresult (*get_error_name_)(CUresult, const char**) = nullptr;
     CUresult (*ctx_get_current_)(CUcontext*) = nullptr;
+    CUresult (*ctx_set_current_)(CUcontext) = nullptr;
     CUresult (*ctx_get_device_)(CUdevice*) = nullptr;
     CUresult (*ctx_get_id_)(CUcontext, unsigned long long*) = nullptr;
+    CUresult (*device_get_)(CUdevice*, int) = nullptr;
+    CUresult (*device_primary_ctx_retain_)(CUcontext*, CUdevice) = nullptr;
     CUresult (*device_get_attribute_)(int*, CUdevice_attribute, CUdevice) = nullptr;
     CUresult (*module_load_data_ex_)(CUmodule*, const void*, unsigned int, CUjit_option*, void**) = nullptr;
     CUresult (*module_get_function_)(CUfunction*, CUmodule, const char*) = nullptr;
@@ -49,6 +56,9 @@ private:
     CUresult (*func_load_)(CUfunction) = nullptr;
     CUresult (*launch_kernel_)(CUfunction, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int,
                                unsigned int, unsigned int, CUstream, void**, void**) = nullptr;
+
+    mutable std::mutex mutex_;
+    mutable CUcontext primary_ = nullptr;
 };
 
 }  // namespace edgefer

@@ -20,7 +20,7 @@ struct Loaded {
 
 // The GPU and the number of the calling thread's context.
 //
-// Throws Failure: there is no driver, no context, or the driver reports an error.
+// Throws Failure: there is no driver or no GPU, or the driver reports an error.
 Gpu current_gpu();
 unsigned long long current_context();
 

@@ -105,13 +105,31 @@ def test_without_a_driver_nothing_crashes(probe: Probe, tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
-def test_a_thread_without_a_context_is_refused(probe: Probe) -> None:
-    assert probe(FAKE_CONTEXT="0").stdout == "failure the calling thread has no CUDA context\n"
+def test_a_thread_without_a_context_gets_the_primary_one_of_the_first_gpu(probe: Probe) -> None:
+    done = probe(FAKE_CONTEXT="0")
+
+    assert done.stdout.startswith("module 1 in context 9 begins ORIN\n")
+    assert done.stdout.endswith("contexts 109 109 102\n")
 
 
 @pytest.mark.parametrize(
     ("function", "message"),
     [
+        ("cuDeviceGet", "asking for the first GPU"),
+        ("cuDevicePrimaryCtxRetain", "asking for the GPU's primary context"),
+        ("cuCtxSetCurrent", "making a CUDA context current"),
+    ],
+)
+def test_a_thread_that_can_get_none_is_refused(probe: Probe, function: str, message: str) -> None:
+    done = probe(FAKE_CONTEXT="0", FAKE_FAILS=function)
+
+    assert done.stdout == f"failure {message}: CUDA_ERROR_ILLEGAL_ADDRESS (700)\n"
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("cuInit", "starting the CUDA driver"),
         ("cuCtxGetCurrent", "asking for the CUDA context"),
         ("cuCtxGetDevice", "asking for the GPU"),
         ("cuModuleLoadDataEx", "loading cubin for 8.7 (what the compiler said)"),

@@ -23,6 +23,11 @@ static int result_of(const char* function) {
 // Called by the tests: another context is current from now on.
 void fake_set_context(unsigned long long number) { context = number; }
 
+int cuInit(unsigned flags) {
+    (void)flags;
+    return result_of("cuInit");
+}
+
 int cuGetErrorName(int error, const char** text) {
     *text = error == 700 ? "CUDA_ERROR_ILLEGAL_ADDRESS" : NULL;
     return *text == NULL;
@@ -34,6 +39,22 @@ int cuCtxGetCurrent(void** current) {
     }
     *current = (void*)context;
     return result_of("cuCtxGetCurrent");
+}
+
+int cuCtxSetCurrent(void* wanted) {
+    context = (unsigned long long)wanted;
+    return result_of("cuCtxSetCurrent");
+}
+
+int cuDeviceGet(int* device, int ordinal) {
+    *device = ordinal;
+    return result_of("cuDeviceGet");
+}
+
+int cuDevicePrimaryCtxRetain(void** primary, int device) {
+    (void)device;
+    *primary = (void*)9;
+    return result_of("cuDevicePrimaryCtxRetain");
 }
 
 int cuCtxGetId(void* current, unsigned long long* identity) {
