@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchmarks.gpu_check.catalogue import OPERATIONS, all_cases, module_of, one_for_each_entry
 from benchmarks.gpu_check.gpu import Bound, Gpu
-from benchmarks.gpu_check.result import Check, Part
+from benchmarks.gpu_check.result import Check, Part, State
 from edgefer.errors import DeviceError
 from kernels.cases.case import Case, Machine
 
@@ -78,7 +78,7 @@ def replay_fault(gpu: Gpu, case: Case) -> str:
 def part_of(checks: Sequence[Check]) -> Part:
     """Failed where a check failed, absent where all are."""
     states = {check.state for check in checks}
-    state = "failed" if "failed" in states else "passed" if "passed" in states else "absent"
+    state: State = "failed" if "failed" in states else "passed" if "passed" in states else "absent"
     reason = "" if state != "absent" else "; ".join(dict.fromkeys(check.found for check in checks))
     return Part(state=state, reason=reason, checks=tuple(checks))
 

@@ -30,7 +30,7 @@ from edgefer.engine.flavours import FLAVOURS, FlavourName, load
 from edgefer.errors import DeviceError, EdgeferError, EnvironmentMismatch, PluginMissing
 from edgefer.progress import Silent
 
-NETWORK, PRECISION = "cbam-early-fusion", "fp16"
+NETWORK = "cbam-early-fusion"
 CHILD = (sys.executable, "-m", "benchmarks.gpu_check.engines")
 TIMEOUT_SECONDS = 3600.0
 _ANSWER = "answer.json"
@@ -109,7 +109,7 @@ def _bundle(folder: Path) -> Bundle:
     from edgefer_export.spec import BuildSpec
 
     path = folder / "network.edgefer"
-    build(BuildSpec(network=NETWORK, output=path, precision=PRECISION, flavour="none"))
+    build(BuildSpec(network=NETWORK, output=path, precision="fp16", flavour="none"))
     return Bundle.read(path)
 
 
@@ -118,7 +118,7 @@ def _failed(flavour: FlavourName, found: str) -> Answer:
 
 
 def main(arguments: Sequence[str]) -> int:
-    folder, flavour = Path(arguments[0]), FLAVOURS[FLAVOURS.index(arguments[1])]  # type: ignore[arg-type]
+    folder, flavour = Path(arguments[0]), FLAVOURS[FLAVOURS.index(arguments[1])]
     write_bytes(folder / _ANSWER, msgspec.json.encode(answer_of(folder, flavour)))
     return 0
 

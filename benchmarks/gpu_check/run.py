@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -40,10 +41,7 @@ def all_parts(gpu: Gpu, care: Care) -> dict[str, PartOf]:
         "binaries": lambda: binaries_part(gpu),
         "graphs": lambda: graphs_part(gpu),
         "baselines": lambda: baselines_part(gpu, care),
-        **{
-            f"timings of {operation}": lambda operation=operation: timings_part(gpu, operation, care)
-            for operation in OPERATIONS
-        },
+        **{f"timings of {operation}": partial(timings_part, gpu, operation, care) for operation in OPERATIONS},
         "sanitiser": sanitiser_part,
         "engines": engines_part,
     }

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -25,7 +26,7 @@ TOLERANCE = 0.01
 
 _WARM_UPS = 3
 # "max-autotune" would make a CUDA graph of its own inside of ours.
-_MODES = {"default": {}, "max-autotune": {"mode": "max-autotune-no-cudagraphs"}}
+_MODES: dict[str, dict[str, str]] = {"default": {}, "max-autotune": {"mode": "max-autotune-no-cudagraphs"}}
 
 
 @dataclass
@@ -72,19 +73,17 @@ def rivals(
         clock = _Clock(gpu, found, care, 2 * gpu.device.l2_bytes, device)
         made.flush = clock.captured(lambda: None, cold=True)
         made.warm[EAGER] = clock.plain(lambda: block(tensors))
-        ways: dict[str, Callable[[], Any]] = {EAGER_GRAPH: lambda: block}
-        for way, mode in COMPILED.items():
-            # A function of its own for each: what a function was compiled to once is taken again whatever the mode.
-            ways[way] = lambda mode=mode: found.compile(
-                lambda given: block(given), fullgraph=True, dynamic=False, **_MODES[mode]
-            )
-        for way, make in ways.items():
+        ways: dict[str, dict[str, str] | None] = {EAGER_GRAPH: None, **{way: _MODES[m] for way, m in COMPILED.items()}}
+        for way, mode in ways.items():
             try:
-                function = make()
+                function = block
+                if mode is not None:
+                    function = found.compile(block, fullgraph=True, dynamic=False, **mode)
                 for _ in range(_WARM_UPS):
                     function(tensors)
-                made.warm[way] = clock.captured(lambda function=function: function(tensors), cold=False)
-                made.cold[way] = clock.captured(lambda function=function: function(tensors), cold=True)
+                work = partial(function, tensors)
+                made.warm[way] = clock.captured(work, cold=False)
+                made.cold[way] = clock.captured(work, cold=True)
             except Exception as error:  # a compiler of another project can fail in any way; the others are still had
                 made.absent[way] = f"{type(error).__name__}: {error}"[:500]
                 made.warm.pop(way, None)

@@ -69,8 +69,10 @@ Shape = tuple[int, int, int, int]
 
 def _cbam(shape: Shape, form: Form, gpu: Gpu, generator: Generator) -> Workload:
     hidden = shape[1] // REDUCTION
-    scales = {"x_scale": _STEP, "r_scale": _STEP, "y_scale": _STEP} if form.element == "i8" else {}
-    node = cbam.Cbam(shape, hidden, form, form, "f16", relu=True, residual=True, **scales)
+    step = _STEP if form.element == "i8" else 0.0
+    node = cbam.Cbam(
+        shape, hidden, form, form, "f16", relu=True, residual=True, x_scale=step, r_scale=step, y_scale=step
+    )
     inputs = {
         "X": _map(shape, form, generator),
         "R": _map(shape, form, generator),
@@ -84,8 +86,8 @@ def _cbam(shape: Shape, form: Form, gpu: Gpu, generator: Generator) -> Workload:
 
 def _channel_gate(shape: Shape, form: Form, gpu: Gpu, generator: Generator) -> Workload:
     hidden = shape[1] // REDUCTION
-    scales = {"x_scale": _STEP, "y_scale": _STEP} if form.element == "i8" else {}
-    node = channel_gate.ChannelGate(shape, hidden, form, form, "f16", **scales)
+    step = _STEP if form.element == "i8" else 0.0
+    node = channel_gate.ChannelGate(shape, hidden, form, form, "f16", x_scale=step, y_scale=step)
     inputs = {"X": _map(shape, form, generator), **_layers(shape[1], hidden, generator)}
     outputs = {"Y": Buffer(inputs["X"].shape, DTYPES[form.element])}
     return _workload("channel_gate", channel_gate.ChannelGateParams, node, gpu, inputs, outputs)
@@ -191,5 +193,5 @@ def _tower(name: str, shape: Shape, generator: Generator) -> dict[str, NDArray[A
 
 
 def _weights(shape: tuple[int, ...], generator: Generator) -> NDArray[np.float16]:
-    values = generator.standard_normal(shape, np.float32) / np.sqrt(np.prod(shape[1:], dtype=np.float32))
-    return values.astype(np.float16)
+    values = generator.standard_normal(shape, np.float32)
+    return np.asarray(values / np.sqrt(np.prod(shape[1:])), np.float16)
