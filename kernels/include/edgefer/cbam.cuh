@@ -113,7 +113,11 @@ EDGEFER_DEVICE void cbam_finish(const CbamParams& p, const CbamMemory<T>& memory
     writing.y_scale = p.y_scale;
     writing.height = p.height;
     writing.width = p.width;
-    write_gated<T, L, U, M>(x, tile, writing);
+    if (p.R != nullptr) {
+        write_gated<T, L, U, M, true, true>(x, tile, writing);
+    } else {
+        write_gated<T, L, U, M, true, false>(x, tile, writing);
+    }
 }
 
 template <class T, class L>

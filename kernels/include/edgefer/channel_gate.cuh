@@ -72,7 +72,7 @@ EDGEFER_DEVICE void channel_gate_finish(const ChannelGateParams& p, const Channe
     writing.y_scale = p.y_scale;
     writing.height = 1;
     writing.width = p.pixels;
-    write_gated<T, L, U, M>(x, tile, writing);
+    write_gated<T, L, U, M, false, false>(x, tile, writing);
 }
 
 template <class T, class L>

@@ -5,8 +5,8 @@
 
 namespace edgefer {
 
-// What is made of an image (channels, height, width) and where it goes. `gate` lies as factor_place says; `spatial` (one
-// for each pixel of the region, row by row) and `residual` may be null.
+// What is made of an image (channels, height, width) and where it goes. `gate` lies as factor_place says; `spatial` has
+// one gate for each pixel of the region, row by row.
 template <class T, class U>
 struct Writing {
     const float* gate;
@@ -20,7 +20,8 @@ struct Writing {
     int width;
 };
 
-template <class T, class L, class U, class M>
+// Without kSpatial, or without kResidual, these two are not looked at.
+template <class T, class L, class U, class M, bool kSpatial, bool kResidual>
 EDGEFER_DEVICE void write_gated(const View<T, L>& x, const Region& region, const Writing<T, U>& writing) {
     constexpr int kIn = kGroup<T, L>;
     constexpr int kOut = kGroup<U, M>;
@@ -36,7 +37,10 @@ EDGEFER_DEVICE void write_gated(const View<T, L>& x, const Region& region, const
         const int row = region.row + walk.row;
         const int column = region.column + walk.column;
         const int pixel = row * writing.width + column;
-        const float spatial = writing.spatial == nullptr ? 1.0f : writing.spatial[local];
+        float spatial = 1.0f;
+        if constexpr (kSpatial) {
+            spatial = writing.spatial[local];
+        }
 #pragma unroll 1
         for (int unit = share.group; unit < units; unit += share.groups) {
             Elements<U, M> result;
@@ -44,8 +48,8 @@ EDGEFER_DEVICE void write_gated(const View<T, L>& x, const Region& region, const
             for (int part = 0; part < kOut; part += kIn) {
                 const int channel = unit * kOut + part;
                 const Elements<T, L> found = x.load(channel, row, column);
-                Elements<T, L> added = {};
-                if (writing.residual != nullptr) {
+                Elements<T, L> added;
+                if constexpr (kResidual) {
                     const int offset = static_cast<int>(L::offset(channel, pixel, x.channels, pixels));
                     added = load_elements<T, L>(writing.residual, offset);
                 }
@@ -56,7 +60,8 @@ EDGEFER_DEVICE void write_gated(const View<T, L>& x, const Region& region, const
 #pragma unroll
                     for (int lane = 0; lane < kQuad; ++lane) {
                         const float gated = to_float(found.element[quad + lane]) * gate[lane] * spatial;
-                        const float sum = gated + to_float(added.element[quad + lane]) * writing.residual_scale;
+                        const float sum =
+                            kResidual ? gated + to_float(added.element[quad + lane]) * writing.residual_scale : gated;
                         const float value = writing.relu ? relu(sum) : sum;
                         result.element[part + quad + lane] = from_float<U>(value * inverse);
                     }

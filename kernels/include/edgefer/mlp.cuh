@@ -49,6 +49,7 @@ EDGEFER_DEVICE void prefetch(const Mlp<W>& mlp) {
 template <int kChunk, int kVectors, class W, class Use>
 EDGEFER_DEVICE void multiply_rows(const W* weight, const W* bias, int rows, int columns, const float* vectors,
                                   int pitch, Use use) {
+    constexpr int kQuad = kChunk < 4 ? kChunk : 4;
     const int chunks = columns / kChunk;
     const int shift = team_shift<Hwc>(chunks);
     const Share share = share_of_warp<Hwc>(shift);
@@ -59,26 +60,25 @@ EDGEFER_DEVICE void multiply_rows(const W* weight, const W* bias, int rows, int 
         float added = 0.0f;
         if (row < rows) {
             added = bias_of(bias, row);
-#pragma unroll 2
+#pragma unroll 1
             for (int chunk = share.group; chunk < chunks; chunk += share.groups) {
                 const W* const place = weight + (row * columns + chunk * kChunk);
-                float factor[kChunk];
+                Pack<W> pack;
                 if constexpr (kChunk > 1) {
-                    const Pack<W> pack = load_pack(place);
-#pragma unroll
-                    for (int each = 0; each < kChunk; ++each) {
-                        factor[each] = to_float(pack.element[each]);
-                    }
+                    pack = load_pack(place);
                 } else {
-                    factor[0] = to_float(*place);
+                    pack.element[0] = *place;
                 }
 #pragma unroll
-                for (int vector = 0; vector < kVectors; ++vector) {
-                    float value[kChunk];
-                    load_floats(vectors + vector * pitch + chunk * kChunk, value);
+                for (int quad = 0; quad < kChunk; quad += kQuad) {
 #pragma unroll
-                    for (int each = 0; each < kChunk; ++each) {
-                        product[vector] += factor[each] * value[each];
+                    for (int vector = 0; vector < kVectors; ++vector) {
+                        float value[kQuad];
+                        load_floats(vectors + vector * pitch + chunk * kChunk + quad, value);
+#pragma unroll
+                        for (int each = 0; each < kQuad; ++each) {
+                            product[vector] += to_float(pack.element[quad + each]) * value[each];
+                        }
                     }
                 }
             }
