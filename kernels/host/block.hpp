@@ -1,5 +1,5 @@
-// What device code on the host asks of the one who runs it: who am I, where is my shared memory, and every point at which
-// threads of a block meet. The rest of the imitation hides behind these declarations.
+// What device code on the host asks of whoever runs it: which thread is this, where is its shared memory, and every
+// point at which threads of a block meet. The rest of the imitation hides behind these declarations.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 // CUDA's surroundings for device code that g++ compiles: with EDGEFER_HOST, platform.cuh takes this in place of CUDA's.
 //
-// Each CUDA thread is a fiber, blocks run one after the other (scheduler.cpp). Barriers and shuffles are macros, so that
-// a fault can name the line of the kernel at which it happened.
+// Each CUDA thread is a fiber, and blocks run one after the other (threads.cpp). Barriers and shuffles are macros, so
+// that a fault can name the line of the kernel at which it happened.
 #pragma once
 
 #include <cmath>

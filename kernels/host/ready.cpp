@@ -7,7 +7,8 @@ unsigned int lowest(std::uint32_t set) { return static_cast<unsigned int>(__buil
 unsigned int highest(std::uint32_t set) { return 31u - static_cast<unsigned int>(__builtin_clz(set)); }
 
 unsigned int any(std::uint32_t set, Random& random) {
-    for (unsigned int skipped = random.below(static_cast<unsigned int>(__builtin_popcount(set))); skipped > 0; --skipped) {
+    const auto count = static_cast<unsigned int>(__builtin_popcount(set));
+    for (unsigned int skipped = random.below(count); skipped > 0; --skipped) {
         set &= set - 1;
     }
     return lowest(set);

@@ -37,7 +37,7 @@ extern Random random_source;
 // Runs one block of `count` threads through `kernel`; false where the report says what went wrong.
 bool run_block(void (*kernel)(const void*), const void* parameters, unsigned int count);
 
-// Called when no thread can go on and not all are done: opens the barrier that all wait at, or reports why that cannot be.
+// Called when no thread can go on and not all are done: opens the barrier that all wait at, or reports why it cannot.
 bool open_barrier();
 
 }  // namespace edgefer::host
