@@ -11,7 +11,7 @@ BENCHMARKS ?= benchmarks
 BENCH_OUTPUT := bench-output/suite.json
 
 .PHONY: demo test test-slow test-pythons bench bench-store bench-check bench-synthetic bench-modelopt bench-rivals plugin \
-    bench-false-alarms bench-open-loop bench-published bench-networks gpu-check kernels lint docs clean rtx install
+    bench-false-alarms bench-open-loop bench-published bench-networks gpu-check kernels lint docs clean rtx install cubins
 
 install: $(STAMP)
 
@@ -65,6 +65,10 @@ bench-check: $(STAMP)
 	@$(PY) -m benchmarks.check --is-stored
 	@$(PY) -m pytest $(BENCHMARKS) --benchmark-only --benchmark-json=$(BENCH_OUTPUT) -q; status=$$?; \
 	    $(PY) -m benchmarks.check $(BENCH_OUTPUT) && exit $$status
+
+# Compiles the kernels that edgefer ships, with compilers from the package index; the same sources give the same bytes.
+cubins: $(STAMP)
+	$(PY) -m kernels.tools.cubins --write
 
 # Everything that can be said of the kernels without a GPU; ten minutes on two cores. `make test` runs the quick part.
 kernels: $(STAMP)

@@ -20,7 +20,9 @@ import msgspec
 from edgefer.engine.driver import CudaDriver, cuda_driver
 from edgefer.engine.flavours import FLAVOURS, RTX_NOTE, FlavourName, install_hint
 from edgefer.engine.known_bad import KnownBad, known_bad
+from edgefer.errors import EdgeferError
 from edgefer.kernel_files import memory
+from edgefer.kernels import cubins
 from edgefer.needs import PACKAGES, TENSORRT, Need, needs
 from edgefer.tegra import RELEASE_FILE, Tegra, tegra
 from edgefer.version import __version__
@@ -53,6 +55,14 @@ class TensorRt(msgspec.Struct, frozen=True, kw_only=True):
     hint: str = ""
 
 
+class KernelBinaries(msgspec.Struct, frozen=True, kw_only=True):
+    """edgefer's own CUDA kernels: the binaries that it brings, for each GPU what it takes, and what is wrong."""
+
+    binaries: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
+    problem: str = ""
+
+
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """All that `edgefer doctor` says. Memory is in bytes, None where the system does not tell."""
 
@@ -69,6 +79,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     tensorrt: tuple[TensorRt, ...]
     packages: tuple[Package, ...]
     needs: tuple[Need, ...]
+    kernels: KernelBinaries = KernelBinaries()
 
 
 def examine(
@@ -97,7 +108,24 @@ def examine(
         tensorrt=flavours,
         packages=packages,
         needs=needs(installed, lambda: install_hint("tensorrt" if driver.gpus else "tensorrt_rtx")),
+        kernels=_kernels(driver),
     )
+
+
+def _kernels(driver: CudaDriver) -> KernelBinaries:
+    try:
+        index = cubins.index()
+        for binary in index.binaries:
+            cubins.read(binary)
+    except EdgeferError as error:
+        return KernelBinaries(problem=error.message)
+    taken = []
+    for gpu in driver.gpus:
+        try:
+            taken.append(f"{gpu.name} takes the {cubins.choose(gpu.compute_capability, index).text}")
+        except EdgeferError as error:
+            taken.append(f"{gpu.name}: {error.message}")
+    return KernelBinaries(binaries=tuple(binary.text for binary in index.binaries), taken=tuple(taken))
 
 
 def _flavour(name: FlavourName, timeout: float) -> TensorRt:

@@ -31,6 +31,8 @@ PACKAGES: dict[str, Package] = {
     "matplotlib": Package("matplotlib", "export"),
     "jinja2": Package("jinja2", "export"),
     "pycuda": Package("pycuda", "pycuda"),
+    "cryptography": Package("cryptography", "sign"),
+    "cuda-bindings": Package("cuda.bindings", "device"),
 }
 
 TENSORRT = "tensorrt or tensorrt_rtx"
@@ -62,6 +64,8 @@ _VERBS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("Session on ready tensors", ("onnxruntime",), ("cpu",)),
     ("benchmark", ("onnxruntime",), ("cpu",)),
     ("benchmark --html", ("onnxruntime", "matplotlib", "jinja2"), ("cpu", "benchmark")),
+    ("sign, verify --key, cache import --key", ("cryptography",), ("sign",)),
+    ("cache, without a key", (), ()),
     ("inspect", (), ()),
 )
 

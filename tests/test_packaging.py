@@ -95,6 +95,18 @@ def test_the_constraints_file_pins_to_the_release() -> None:
     assert "torch==2.13.0" in lines
 
 
+def test_the_binaries_of_the_kernels_are_packed() -> None:
+    pytest.importorskip("hatchling.builders.wheel")
+    from hatchling.builders.sdist import SdistBuilder
+    from hatchling.builders.wheel import WheelBuilder
+
+    wanted = {f"edgefer/cubins/{path.name}" for path in (ROOT / "edgefer/cubins").iterdir()}
+    assert "edgefer/cubins/index.json" in wanted
+    for builder in (WheelBuilder(str(ROOT)), SdistBuilder(str(ROOT))):
+        packed = {Path(each.relative_path).as_posix() for each in builder.recurse_included_files()}
+        assert wanted <= packed, builder.PLUGIN_NAME
+
+
 @pytest.mark.skipif(platform.system() != "Linux", reason="the wheel is built with the tools of a Linux checkout")
 def test_the_wheel_holds_both_halves(tmp_path: Path) -> None:
     hatchling = pytest.importorskip("hatchling.builders.wheel")

@@ -59,6 +59,8 @@ def _machine(environment: Environment) -> list[tuple[str, str]]:
     for flavour in environment.tensorrt:
         pairs.append((flavour.name, _tensorrt(flavour)))
         pairs += [("", f"known to be bad: {each.text()}") for each in flavour.known_bad]
+    pairs.append(("kernels", environment.kernels.problem or ", ".join(environment.kernels.binaries) or "none"))
+    pairs += [("", each) for each in environment.kernels.taken]
     return pairs
 
 

@@ -18,11 +18,7 @@ else:
 FILE = Path(__file__).parents[1] / "limits.toml"
 
 
-class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Unknown fields are mistakes."""
-
-
-class Default(_Struct):
+class Default(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For every entry; registers by architecture."""
 
     shared_bytes: int
@@ -30,7 +26,7 @@ class Default(_Struct):
     registers: dict[str, int]
 
 
-class Row(_Struct):
+class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For entries whose name fits the pattern `entries`: fewer registers, or the only ones allowed more."""
 
     entries: str
@@ -38,14 +34,14 @@ class Row(_Struct):
     reason: str = ""
 
 
-class Wide(_Struct):
+class Wide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Patterns of the entries that must load, and that must store, 16 bytes at a time in global memory."""
 
     loads: tuple[str, ...] = ()
     stores: tuple[str, ...] = ()
 
 
-class Limits(_Struct):
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file. Of the rows that fit an entry the last one holds."""
 
     default: Default

@@ -49,9 +49,11 @@ def compiled() -> Path:
     version = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout
     key = hashlib.sha256("\n".join([digest(), version, *_OPTIONS, *ARCHITECTURES]).encode()).hexdigest()[:16]
     folder = BUILD / "nvcc" / key
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
+    BUILD.mkdir(exist_ok=True)
+    with FileLock(BUILD / "nvcc.lock"):
         if not all((folder / f"{each}.txt").exists() for each in ARCHITECTURES):
+            shutil.rmtree(folder.parent, ignore_errors=True)  # those of former sources
+            folder.mkdir(parents=True)
             _compile(nvcc, folder)
     return folder
 

@@ -14,6 +14,7 @@ import pytest
 from edgefer import environment
 from edgefer.engine.driver import CudaDriver, Gpu
 from edgefer.environment import Environment, examine
+from edgefer.kernels import cubins
 from edgefer.needs import PACKAGES, TENSORRT, needs
 from edgefer.tegra import Tegra, tegra
 
@@ -96,6 +97,25 @@ def test_a_file_of_the_callers_folder_is_not_taken_for_a_package(
     version, problem = environment._imported("tensorrt", 30)
     assert version != "99"
     assert version or problem
+
+
+def test_each_gpu_is_told_which_kernels_it_takes() -> None:
+    found = examine(driver=ORIN).kernels
+    assert found.problem == ""
+    assert "PTX for 8.0 and later" in found.binaries
+    assert found.taken == ("Orin takes the cubin for 8.7",)
+    old = CudaDriver(version="12.6", gpus=(Gpu(name="GTX 1080", compute_capability="6.1", memory_bytes=8 << 30),))
+    (taken,) = examine(driver=old).kernels.taken
+    assert taken.startswith("GTX 1080: edgefer has no kernels for")
+
+
+def test_damaged_kernels_are_described_and_not_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / cubins.INDEX).write_bytes((cubins.FOLDER / cubins.INDEX).read_bytes())
+    real = cubins.read
+    monkeypatch.setattr(cubins, "read", lambda binary: real(binary, tmp_path))
+    found = examine(driver=ORIN).kernels
+    assert (found.binaries, found.taken) == ((), ())
+    assert "cannot be read" in found.problem
 
 
 def test_missing_packages_are_listed_for_each_verb() -> None:

@@ -12,7 +12,7 @@ import pytest
 from edgefer.cli.main import main
 from edgefer.engine.driver import CudaDriver, Gpu
 from edgefer.engine.known_bad import TABLE
-from edgefer.environment import Environment, TensorRt
+from edgefer.environment import Environment, KernelBinaries, TensorRt
 from edgefer.needs import Need
 from edgefer.tegra import Tegra
 from edgefer.version import __version__
@@ -37,6 +37,7 @@ def environment(**changes: Any) -> Environment:
             TensorRt(name="tensorrt", installed=True, imports=True, version="10.3.0", known_bad=(TABLE[1],)),
             TensorRt(name="tensorrt_rtx", installed=False, imports=False, version=None, hint="not for this machine"),
         ),
+        "kernels": KernelBinaries(binaries=("cubin for 8.7",), taken=("Orin takes the cubin for 8.7",)),
         "packages": (),
         "needs": (
             Need(verb="infer", missing=("onnxruntime",), hint="pip install 'edgefer[cpu,vision]'"),
@@ -58,6 +59,7 @@ def test_doctor_on_a_jetson(monkeypatch: pytest.MonkeyPatch, capsys: Capture) ->
         assert part in shown
     assert f"known to be bad: {TABLE[1].text()}" in shown
     assert "not installed; not for this machine" in shown
+    assert "Orin takes the cubin for 8.7" in shown
     lines = [line.split() for line in shown.splitlines()]
     assert ["inspect", "yes"] in lines
     assert any(line[:3] == ["infer", "no", "onnxruntime:"] and line[-1] == "'edgefer[cpu,vision]'" for line in lines)
@@ -65,11 +67,15 @@ def test_doctor_on_a_jetson(monkeypatch: pytest.MonkeyPatch, capsys: Capture) ->
 
 def test_doctor_without_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     driver = CudaDriver(version=None, problem="no CUDA driver: libcuda.so.1 is missing")
+    kernels = KernelBinaries(problem="the index of the kernels' binaries cannot be read")
     broken = TensorRt(name="tensorrt", installed=True, imports=False, version="10.3.0", problem="libnvinfer is missing")
-    shown = doctor(monkeypatch, capsys, driver=driver, tegra=None, tensorrt=(broken,), memory_bytes=None)
+    shown = doctor(
+        monkeypatch, capsys, driver=driver, tegra=None, tensorrt=(broken,), memory_bytes=None, kernels=kernels
+    )
     assert "libcuda.so.1 is missing" in shown
     assert "10.3.0, but it cannot be imported: libnvinfer is missing" in shown
     assert "memory unknown" in shown
+    assert "the index of the kernels' binaries cannot be read" in shown
     assert "Jetson" not in shown
 
 
