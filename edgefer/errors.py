@@ -60,12 +60,24 @@ class PluginMissing(EnvironmentMismatch):
     """A graph needs a TensorRT plugin that is not registered."""
 
 
+class EngineMissing(EnvironmentMismatch):
+    """The cache holds no engine for what is asked on this machine, and none may be built."""
+
+
 class DeviceError(EnvironmentMismatch):
     """The CUDA driver or the GPU reported an error."""
 
 
 class BundleError(EdgeferError):
     """A file is not a bundle, or not a whole one, or not one of a version that this edgefer reads."""
+
+
+class ArchiveError(EdgeferError):
+    """A file is not an archive of engines, or not a whole one, or not one that this edgefer reads."""
+
+
+class SignatureError(EdgeferError):
+    """A file is not signed, or not by the key that it should be signed by, or a key cannot be used."""
 
 
 class InputError(EdgeferError):

@@ -14,13 +14,14 @@ from edgefer import atomic
 from edgefer.bundle.container import Bundle
 from edgefer.bundle.manifest import GraphSpec
 from edgefer.engine.bundle_work import BundleWork
-from edgefer.engine.cache import GRAPH, EngineCache
+from edgefer.engine.cache import EngineCache
+from edgefer.engine.cache_entry import GRAPH
 from edgefer.engine.driver import cuda_driver
 from edgefer.engine.flavours import FLAVOURS, detect
 from edgefer.engine.known_bad import known_bad
 from edgefer.engine.report import EngineReport
 from edgefer.engine.trtexec import trtexec_command
-from edgefer.errors import EnvironmentMismatch
+from edgefer.errors import EnvironmentMismatch, UsageError
 from edgefer.progress import Reporter, Silent
 
 NO_ENGINE = "none"
@@ -74,6 +75,7 @@ def compile_bundle(
     cache: EngineCache | None = None,
     engine_out: str | os.PathLike[str] | None = None,
     timeout: float | None = None,
+    require_cached: bool = False,
 ) -> EngineResult:
     """Compile every graph of `bundle` for this machine, or take it from the cache.
 
@@ -86,9 +88,11 @@ def compile_bundle(
         cache: where engines are kept; the user's cache folder by default.
         engine_out: also copy the plan there; with several graphs their names go before the suffix.
         timeout: seconds for compiling one graph; None for no limit.
+        require_cached: build nothing.
 
     Raises:
-        UsageError: no such flavour, no such policy for plugins.
+        UsageError: no such flavour, no such policy for plugins, or an engine is required of the flavour `none`.
+        EngineMissing: an engine is required that the cache does not hold.
         PluginMissing: plugins were asked for and cannot be registered, or have no kernels for this GPU.
         EnvironmentMismatch: the flavour named is missing, `onnx` is missing and an engine must be built, or the cache
             or `engine_out` cannot be written.
@@ -97,12 +101,14 @@ def compile_bundle(
     """
     reporter = reporter or Silent()
     if flavour == NO_ENGINE:
+        if require_cached:
+            raise UsageError("an engine is required, but the flavour `none` has none", hint="leave one of the two out")
         return _nothing(bundle, "no engine was asked for: the bundle runs on onnxruntime", reporter)
     driver = cuda_driver()
     try:
         chosen = detect(flavour, driver)
     except EnvironmentMismatch as error:
-        if flavour != "auto":
+        if flavour != "auto" or require_cached:
             raise
         reason = f"no engine was built: {error.message}; the bundle runs on onnxruntime ({error.hint})"
         return _nothing(bundle, reason, reporter)
@@ -113,7 +119,7 @@ def compile_bundle(
     work = BundleWork(bundle, chosen, driver, cache or EngineCache(), reporter, timeout, plugins)
     engines = []
     for graph in bundle.manifest.graphs:
-        engine = _engine(work, graph)
+        engine = _engine(work, graph, require_cached)
         if engine_out is not None:
             engine = _copied(engine, _target(Path(engine_out), graph, len(bundle.manifest.graphs)))
         engines.append(engine)
@@ -143,8 +149,8 @@ def cached_report(
     return BundleWork(bundle, chosen, driver, cache or EngineCache(), Silent(), None, plugins).cached(graph)
 
 
-def _engine(work: BundleWork, graph: GraphSpec) -> GraphEngine:
-    path, report, cached = work.engine(graph)
+def _engine(work: BundleWork, graph: GraphSpec, require_cached: bool) -> GraphEngine:
+    path, report, cached = work.required(graph) if require_cached else work.engine(graph)
     line = trtexec_command(
         graph,
         path.with_name(GRAPH),

@@ -18,6 +18,7 @@ from edgefer.engine.decision import PluginDecision, RaceResult, Way
 from edgefer.engine.driver import CudaDriver
 from edgefer.engine.faster import build_faster
 from edgefer.engine.flavours import Flavour
+from edgefer.engine.missing import missing
 from edgefer.engine.race import RaceData, race, race_data
 from edgefer.engine.report import EngineReport
 from edgefer.errors import CompileError, PluginMissing
@@ -48,14 +49,39 @@ class BundleWork:
             return self.cache.fetch(self._judged_key(graph, data), self._faster(onnx, graph, data), self.reporter)
         return self._one_way(onnx, graph, choice, choice.way or "inline")
 
-    def cached(self, graph: GraphSpec) -> EngineReport | None:
-        """The report of an engine that is there; nothing is built."""
+    def required(self, graph: GraphSpec) -> tuple[Path, EngineReport, bool]:
+        """`engine` where none may be built.
+
+        Raises:
+            EngineMissing: the cache holds none; the message says what it would have to be built for, and in which
+                fields the nearest one of this graph differs.
+        """
         choice, data = self._choice(graph)
         if choice.way is None and data is not None:
-            found = self.cache.find(self._judged_key(graph, data))
-            return None if found is None else found[1]
+            keys = [self._judged_key(graph, data)]
+        else:
+            way = choice.way or "inline"
+            # Where plugins cannot be built and nobody insists on them, `engine` builds the other way.
+            ways: tuple[Way, ...] = (way,) if way == "inline" or choice.asked == "plugin" else (way, "inline")
+            keys = [self._key(graph, each) for each in ways]
+        for key in keys:
+            found = self.cache.find(key)
+            if found is not None:
+                return found[0], found[1] if choice.way is None else _with_choice(found[1], choice), True
+        raise missing(self.cache, graph.role, keys[0])
+
+    def cached(self, graph: GraphSpec) -> EngineReport | None:
+        """The report of an engine that is there; nothing is built."""
+        found = self.found(graph)
+        return None if found is None else found[1]
+
+    def found(self, graph: GraphSpec) -> tuple[Path, EngineReport] | None:
+        """The plan's path in the cache and its report, of an engine that is there; nothing is built."""
+        choice, data = self._choice(graph)
+        if choice.way is None and data is not None:
+            return self.cache.find(self._judged_key(graph, data))
         found = self.cache.find(self._key(graph, choice.way or "inline"))
-        return None if found is None else _with_choice(found[1], choice)
+        return None if found is None else (found[0], _with_choice(found[1], choice))
 
     def _choice(self, graph: GraphSpec) -> tuple[Choice, RaceData | None]:
         asked = policy_of(self.bundle, self.plugins)

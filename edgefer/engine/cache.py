@@ -14,31 +14,38 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from filelock import FileLock, Timeout
 
 from edgefer import atomic
 from edgefer.cache_folder import VARIABLE, cache_folder
+from edgefer.engine.cache_entry import (
+    ENTRY,
+    GRAPH,
+    PLAN,
+    REPORT,
+    TIMING,
+    CachedEngine,
+    Entry,
+    look_at,
+    read_entry,
+    usage,
+)
 from edgefer.engine.cache_key import CacheKey
 from edgefer.engine.compile import CompiledEngine
 from edgefer.engine.report import EngineReport
-from edgefer.errors import EnvironmentMismatch
+from edgefer.errors import EnvironmentMismatch, InputError
 from edgefer.progress import Reporter, Silent
 
 DEFAULT_MAX_BYTES = 4 << 30
-PLAN, REPORT, GRAPH, ENTRY = "engine.plan", "report.json", "graph.onnx", "entry.json"
+_PART, _OLD = ".part-", ".old-"
 
-
-class _Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """What an entry says of itself; written last."""
-
-    key: CacheKey
-    plan_sha256: str
-    report_sha256: str
-    created: float
+Placed = Literal["stored", "replaced", "there"]
+"""What became of an engine that was put into the cache."""
 
 
 class EngineCache:
@@ -83,8 +90,83 @@ class EngineCache:
             engine = build()
             with self._writing():
                 self._store(digest, key, engine)
-                self._evict(digest)
+                self._evict((digest,), self.max_bytes)
         return self._path(digest), engine.report, False
+
+    def entries(self) -> tuple[CachedEngine, ...]:
+        """Every entry, the most recently used first. Each is read whole, which tells whether it is sound.
+
+        Raises:
+            EnvironmentMismatch: the folder cannot be read.
+        """
+        with self._writing():
+            found = [entry for folder in self._folders() if (entry := look_at(folder)) is not None]
+        return tuple(sorted(found, key=lambda entry: -entry.used))
+
+    def engine(self, key: CacheKey) -> CompiledEngine | None:
+        """All that a sound entry holds; None where there is none.
+
+        Raises:
+            EnvironmentMismatch: it cannot be read.
+        """
+        report = self._read(key.digest(), key)
+        if report is None:
+            return None
+        folder = self.directory / key.digest()
+        with self._writing():
+            plan, onnx = (folder / PLAN).read_bytes(), (folder / GRAPH).read_bytes()
+            timing = (folder / TIMING).read_bytes() if (folder / TIMING).exists() else b""
+        if hashlib.sha256(plan).hexdigest() != report.plan_sha256:  # replaced between the two readings
+            return None
+        return CompiledEngine(plan=plan, report=report, onnx=onnx, timing=timing)
+
+    def put(self, key: CacheKey, engine: CompiledEngine, reporter: Reporter | None = None) -> Placed:
+        """Store an engine that was built elsewhere; a sound entry with the same plan stays as it is.
+
+        The bound is not looked at: `prune` does that, when all engines that belong together are there.
+
+        Raises:
+            InputError: the plan is not the one that the report is of; what was there stays.
+            EnvironmentMismatch: the folder cannot be written, or the disk is full; what was there stays.
+        """
+        if hashlib.sha256(engine.plan).hexdigest() != engine.report.plan_sha256:
+            raise InputError("the plan is not the one that its report is of", hint="do not use this engine")
+        digest = key.digest()
+        there = self._read(digest, key)
+        if there is not None and there.plan_sha256 == engine.report.plan_sha256:
+            return "there"
+        with self._locked(digest, reporter or Silent()):
+            there = self._read(digest, key)  # stored by another process while this one waited
+            if there is not None and there.plan_sha256 == engine.report.plan_sha256:
+                return "there"
+            with self._writing():
+                self._store(digest, key, engine)
+        return "stored" if there is None else "replaced"
+
+    def prune(self, max_bytes: int | None = None, keep: Collection[str] = ()) -> tuple[str, ...]:
+        """Remove what interrupted writes left, damaged entries, and the least recently used ones above `max_bytes`.
+
+        `max_bytes` is by default the bound of this cache. Digests in `keep` stay, and so do entries that another
+        process is writing. Returns the digests of the entries that went.
+
+        Raises:
+            EnvironmentMismatch: the folder cannot be read or written.
+        """
+        damaged = [entry.digest for entry in self.entries() if not entry.sound and entry.digest not in keep]
+        with self._writing():
+            for half in self._folders(hidden=True):
+                self._remove(half, half.name.removeprefix(_PART).removeprefix(_OLD))
+            gone = [each for each in damaged if self._remove(self.directory / each, each, only_damaged=True)]
+            return (*gone, *self._evict(keep, self.max_bytes if max_bytes is None else max_bytes))
+
+    def _folders(self, hidden: bool = False) -> list[Path]:
+        """The folders of entries, or of what interrupted writes left."""
+        if not self.directory.exists():
+            return []
+        folders = [each for each in self.directory.iterdir() if each.is_dir()]
+        if hidden:
+            return [each for each in folders if each.name.startswith((_PART, _OLD))]
+        return [each for each in folders if not each.name.startswith(".")]
 
     def _path(self, digest: str) -> Path:
         return self.directory / digest / PLAN
@@ -93,27 +175,27 @@ class EngineCache:
         """The report of a sound entry; None when there is none, or only a damaged one."""
         folder = self.directory / digest
         try:
-            entry = msgspec.json.decode((folder / ENTRY).read_bytes(), type=_Entry)
-            record = (folder / REPORT).read_bytes()
-            report = msgspec.json.decode(record, type=EngineReport)
-            plan = _sha256(folder / PLAN)
-        except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError, UnicodeDecodeError):
-            return None
+            found = read_entry(folder)
         except OSError as error:
             raise self._unusable(error) from error
-        if (entry.key, entry.plan_sha256, entry.report_sha256) != (key, plan, hashlib.sha256(record).hexdigest()):
+        if found is None or found[0].key != key:
             return None
         with contextlib.suppress(OSError):  # a cache that may only be read serves hits without noting their time
             os.utime(folder / ENTRY)
-        return report
+        return found[1]
 
     def _store(self, digest: str, key: CacheKey, engine: CompiledEngine) -> None:
-        part, final = self.directory / f".part-{digest}", self.directory / digest
+        part, old, final = (
+            self.directory / f"{_PART}{digest}",
+            self.directory / f"{_OLD}{digest}",
+            self.directory / digest,
+        )
         shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
         try:
             part.mkdir()
             record = msgspec.json.encode(engine.report)
-            entry = _Entry(
+            entry = Entry(
                 key=key,
                 plan_sha256=hashlib.sha256(engine.plan).hexdigest(),
                 report_sha256=hashlib.sha256(record).hexdigest(),
@@ -122,26 +204,42 @@ class EngineCache:
             # The large files are not flushed: a power cut leaves an entry that its digests give away.
             (part / PLAN).write_bytes(engine.plan)
             (part / GRAPH).write_bytes(engine.onnx)
+            if engine.timing:
+                (part / TIMING).write_bytes(engine.timing)
             atomic.write_bytes(part / REPORT, record)
             atomic.write_bytes(part / ENTRY, msgspec.json.encode(entry))
-            if final.exists():  # damaged, or it would have been served
-                shutil.rmtree(final)
-            part.rename(final)
+            if final.exists():
+                final.rename(old)
+            try:
+                part.rename(final)
+            except OSError:
+                if old.exists():
+                    old.rename(final)
+                raise
         finally:
             shutil.rmtree(part, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
 
-    def _evict(self, keep: str) -> None:
-        folders = [each for each in self.directory.iterdir() if each.is_dir() and not each.name.startswith(".")]
-        entries = [usage for usage in map(_usage, folders) if usage is not None]
-        excess = sum(size for _, size, _ in entries) - self.max_bytes
+    def _evict(self, keep: Collection[str], max_bytes: int) -> list[str]:
+        entries = [found for found in map(usage, self._folders()) if found is not None]
+        excess = sum(size for _, size, _ in entries) - max_bytes
+        gone: list[str] = []
         for _, size, folder in sorted(entries):
             if excess <= 0:
-                return
-            # The lock of an entry that somebody is building right now is not to be had; that entry stays.
-            if folder.name != keep:
-                with contextlib.suppress(Timeout), self._lock(folder.name).acquire(timeout=0):
-                    shutil.rmtree(folder)
-                    excess -= size
+                break
+            if folder.name not in keep and self._remove(folder, folder.name):
+                excess -= size
+                gone.append(folder.name)
+        return gone
+
+    def _remove(self, folder: Path, digest: str, *, only_damaged: bool = False) -> bool:
+        """Remove a folder of this entry, unless somebody is writing the entry right now and so has its lock."""
+        with contextlib.suppress(Timeout, FileNotFoundError), self._lock(digest).acquire(timeout=0):
+            if only_damaged and (found := look_at(folder)) is not None and found.sound:  # built again meanwhile
+                return False
+            shutil.rmtree(folder)
+            return True
+        return False
 
     @contextlib.contextmanager
     def _locked(self, digest: str, reporter: Reporter) -> Iterator[None]:
@@ -174,24 +272,3 @@ class EngineCache:
             f"the engine cache {self.directory} {found}: {error}",
             hint=f"set {VARIABLE} to a folder that can be written and has room, or remove old engines there",
         )
-
-
-def _usage(folder: Path) -> tuple[float, int, Path] | None:
-    """When the entry was last used, its size in bytes, and where it is; a half entry is the oldest of all.
-
-    None for one that another process removes at this moment.
-    """
-    try:
-        files = {each.name: each.stat() for each in folder.iterdir()}
-    except FileNotFoundError:
-        return None
-    used = files[ENTRY].st_mtime if ENTRY in files else 0.0
-    return used, sum(each.st_size for each in files.values()), folder
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -72,5 +72,10 @@ def cache_key(
         gpu=gpu.name if gpu else None,
         compute_capability=gpu.compute_capability if gpu else None,
         driver=driver.version if gpu else None,
-        platform=f"{platform.system()}-{platform.machine()}",
+        platform=this_platform(),
     )
+
+
+def this_platform() -> str:
+    """Operating system and machine, such as "Linux-aarch64"."""
+    return f"{platform.system()}-{platform.machine()}"

@@ -63,11 +63,15 @@ class CompileRequest:
 
 @dataclass(frozen=True)
 class CompiledEngine:
-    """A plan, the record of how it came about, and the ONNX that TensorRT's parser was given."""
+    """A plan, the record of how it came about, and the ONNX that TensorRT's parser was given.
+
+    `timing` is TensorRT's timing cache after the build, empty where none was kept.
+    """
 
     plan: bytes
     report: EngineReport
     onnx: bytes
+    timing: bytes = b""
 
 
 def compile_onnx(

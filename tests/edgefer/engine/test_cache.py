@@ -19,7 +19,8 @@ from filelock import FileLock
 
 from edgefer import atomic
 from edgefer.engine import cache_key as cache_keys
-from edgefer.engine.cache import ENTRY, GRAPH, PLAN, REPORT, EngineCache
+from edgefer.engine.cache import EngineCache
+from edgefer.engine.cache_entry import ENTRY, GRAPH, PLAN, REPORT
 from edgefer.engine.cache_key import CacheKey, cache_key
 from edgefer.engine.compile import CompiledEngine, CompileRequest
 from edgefer.engine.driver import CudaDriver, Gpu
