@@ -31,7 +31,6 @@ EDGEFER_DEVICE void write_gated(const View<T, L>& x, const Region& region, const
     const int pixels = writing.height * writing.width;
     const float inverse = __fdividef(1.0f, writing.y_scale);
     const Share share = share_of_block<M>(units);
-    int local = share.pixel;
 #pragma unroll 1
     for (Walk walk(share.pixel, share.pixels, region.columns); walk.row < region.rows; walk.advance()) {
         const int row = region.row + walk.row;
@@ -39,7 +38,7 @@ EDGEFER_DEVICE void write_gated(const View<T, L>& x, const Region& region, const
         const int pixel = row * writing.width + column;
         float spatial = 1.0f;
         if constexpr (kSpatial) {
-            spatial = writing.spatial[local];
+            spatial = writing.spatial[walk.row * region.columns + walk.column];
         }
 #pragma unroll 1
         for (int unit = share.group; unit < units; unit += share.groups) {
@@ -70,7 +69,6 @@ EDGEFER_DEVICE void write_gated(const View<T, L>& x, const Region& region, const
             const int offset = static_cast<int>(M::offset(unit * kOut, pixel, x.channels, pixels));
             store_elements<U, M>(writing.y, offset, result);
         }
-        local += share.pixels;
     }
 }
 
