@@ -31,8 +31,10 @@ EDGEFER_DEVICE void write_gated(const View<T, L>& x, const Region& region, const
     const int pixels = writing.height * writing.width;
     const float inverse = __fdividef(1.0f, writing.y_scale);
     const Share share = share_of_block<M>(units);
+    // What is stored at once is several loads, all on their way together.
+    using Pixels = typename Steps<kIn == kOut>::Type;
 #pragma unroll 1
-    for (Walk walk(share.pixel, share.pixels, region.columns); walk.row < region.rows; walk.advance()) {
+    for (Pixels walk(share.pixel, share.pixels, region.columns); walk.row < region.rows; walk.advance()) {
         const int row = region.row + walk.row;
         const int column = region.column + walk.column;
         const int pixel = row * writing.width + column;

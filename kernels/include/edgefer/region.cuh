@@ -61,6 +61,39 @@ struct Walk {
     }
 };
 
+// The same with a division at each step, and one number less to hold meanwhile.
+struct Count {
+    int row;
+    int column;
+    int columns;
+    int stride;
+    int index;
+
+    EDGEFER_DEVICE Count(int first, int stride_, int columns_)
+        : row(quotient_of(first, columns_)),
+          column(first - row * columns_),
+          columns(columns_),
+          stride(stride_),
+          index(first) {}
+
+    EDGEFER_DEVICE void advance() {
+        index += stride;
+        row = quotient_of(index, columns);
+        column = index - row * columns;
+    }
+};
+
+// Walk for a loop that has a register to spare, else Count.
+template <bool kSpare>
+struct Steps {
+    using Type = Walk;
+};
+
+template <>
+struct Steps<false> {
+    using Type = Count;
+};
+
 // An image has fewer than 2^31 elements (edgefer/kernels/gating.py), so an int holds an offset in it.
 
 // What a block reads of an image: where `copied`, its copy of the region `held` in shared memory, in the image's own
