@@ -58,9 +58,13 @@ def _cuda_folders() -> Iterator[Path]:
         yield home / "include"
         yield from sorted(home.glob("targets/*/include"))
     yield Path("/usr/include")
-    for folder in sys.path:  # wheels: nvidia-cuda-runtime-cu12, and nvidia-cuda-runtime with nvidia-cuda-crt of 13
-        yield Path(folder) / "nvidia/cuda_runtime/include"
+    for folder in sys.path:  # the wheels of CUDA 13 share a folder
         yield from sorted(Path(folder).glob("nvidia/cu[0-9]*/include"))
+
+
+def _has_headers(folder: Path) -> bool:
+    target = any((folder / name).exists() for name in ("nv/target", "cccl/nv/target"))
+    return target and (folder / "cuda_fp16.h").exists() and (folder / "crt/host_defines.h").exists()
 
 
 @lru_cache(maxsize=1)
@@ -73,18 +77,12 @@ def toolchain() -> Toolchain:
     compiler = shutil.which(os.environ.get("CXX", "g++"))
     if compiler is None:
         raise EnvironmentMismatch("no g++ was found; device code is tested on the host with it", hint="install g++")
-    cuda = next(
-        (
-            each
-            for each in _cuda_folders()
-            if (each / "cuda_fp16.h").exists() and (each / "crt/host_defines.h").exists()
-        ),
-        None,
-    )
+    cuda = next((each for each in _cuda_folders() if _has_headers(each)), None)
     if cuda is None:
         raise EnvironmentMismatch(
-            "no folder with CUDA's cuda_fp16.h and crt/host_defines.h was found",
-            hint="install the CUDA toolkit, set CUDA_HOME, or: pip install nvidia-cuda-runtime-cu12",
+            "no folder with CUDA's cuda_fp16.h, crt/host_defines.h and nv/target was found",
+            hint="install the CUDA toolkit, set CUDA_HOME, or: "
+            'pip install "nvidia-cuda-runtime==13.*" "nvidia-cuda-crt==13.*" "nvidia-cuda-cccl==13.*"',
         )
     version = subprocess.run([compiler, "-dumpfullversion"], capture_output=True, text=True, check=True).stdout.strip()
     return Toolchain(compiler, version, cuda)

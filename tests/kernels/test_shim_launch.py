@@ -95,8 +95,10 @@ def test_no_compiler_and_no_headers(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("CXX", str(compiler))
     with pytest.raises(EnvironmentMismatch, match=r"cuda_fp16\.h"):
         find()
-    (tmp_path / "crt").mkdir()
-    for name in ("cuda_fp16.h", "crt/host_defines.h"):
+    for name in ("cuda_fp16.h", "crt/host_defines.h", "cccl/nv/target"):
+        with pytest.raises(EnvironmentMismatch, match="nvidia-cuda-crt"):
+            find()
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert find() == Toolchain(str(compiler), "13.2.0", tmp_path)
 
