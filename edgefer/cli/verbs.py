@@ -42,6 +42,8 @@ VERBS = (
     Verb("verify", "verify", "check a bundle and its answers on this machine"),
     Verb("benchmark", "benchmark", "measure what a bundle costs on this machine"),
     Verb("benchmark compare", "benchmark_compare", "hold results against each other"),
+    Verb("triton", "triton", "write a model repository for Triton Inference Server"),
+    Verb("deepstream", "deepstream", "write a configuration for DeepStream's nvinfer"),
     Verb("doctor", "doctor", "say what this machine can do and what it lacks"),
     Verb("networks", "networks", "list the registered networks and their options"),
     Verb("train", "train", "train a registered network on labelled data"),
