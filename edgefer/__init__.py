@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgefer import errors
 from edgefer.errors import (
     AccuracyBudgetExceeded,
+    ArchiveError,
     BundleError,
     CalibrationError,
     CheckpointError,
@@ -17,10 +18,12 @@ from edgefer.errors import (
     DeviceError,
     EdgeferError,
     EngineIncompatible,
+    EngineMissing,
     EnvironmentMismatch,
     ExportError,
     InputError,
     PluginMissing,
+    SignatureError,
     StaleInput,
     TrainingError,
     UsageError,
@@ -39,6 +42,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "AccuracyBudgetExceeded",
+    "ArchiveError",
     "Bundle",
     "BundleError",
     "CalibrationError",
@@ -48,6 +52,7 @@ __all__ = [
     "DeviceError",
     "EdgeferError",
     "EngineIncompatible",
+    "EngineMissing",
     "EnvironmentMismatch",
     "Estimate",
     "ExportError",
@@ -55,6 +60,7 @@ __all__ = [
     "PluginMissing",
     "SaliencySession",
     "Session",
+    "SignatureError",
     "StaleInput",
     "TrainingError",
     "UsageError",

@@ -15,6 +15,7 @@ from edgefer.bundle.names import MANIFEST
 from edgefer.bundle.reading import check_digests, read_file, refuse_faults, split
 from edgefer.bundle.schema import decode
 from edgefer.errors import EdgeferError, EnvironmentMismatch, UsageError
+from edgefer.signing import check_signature, signature_path
 
 if TYPE_CHECKING:
     from edgefer.runtime.session import Session
@@ -43,22 +44,33 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...]
 
 
-def verify_bundle(path: str | os.PathLike[str], device: str = "auto", *, threads: int | None = None) -> VerifyReport:
-    """Check a bundle from its bytes to its answers: file, layout, schema, digests, consistency; the means of the
-    classes where it has any; then for each graph that it loads, and that it answers its golden inputs as the manifest
-    says, within the manifest's tolerance.
+class Signed(msgspec.Struct, frozen=True, kw_only=True):
+    """Who has to have signed a file: the public key in a PEM file, and the signature where it lies elsewhere."""
+
+    key: str
+    signature: str | None = None
+
+
+def verify_bundle(
+    path: str | os.PathLike[str], device: str = "auto", *, threads: int | None = None, signed: Signed | None = None
+) -> VerifyReport:
+    """Check a bundle from its bytes to its answers: file, signature where a key is given, layout, schema, digests,
+    consistency; the means of the classes where it has any; then for each graph that it loads, and that it answers its
+    golden inputs as the manifest says, within the manifest's tolerance.
 
     Args:
         path: the file.
         device: where the golden inputs are run, as for `Session`.
         threads: likewise.
+        signed: who has to have signed the file. Nothing more of one that is not signed so is looked at.
 
     Raises:
-        EnvironmentMismatch: the graphs cannot be run on this machine, which says nothing about the bundle.
+        EnvironmentMismatch: the graphs cannot be run on this machine, which says nothing about the bundle, or the
+            package that checks signatures is missing.
         UsageError: `device` or `threads` cannot be what they are.
     """
-    run = _Checks()
-    bundle = _read(run, Path(path))
+    run = Checks()
+    bundle = _read(run, Path(path), signed)
     if bundle is not None:
         _check_embedding(run, bundle)
         _check_graphs(run, bundle, device, threads)
@@ -70,7 +82,7 @@ def verify_bundle(path: str | os.PathLike[str], device: str = "auto", *, threads
     )
 
 
-class _Checks:
+class Checks:
     """Collects checks; a step that raises an error of the bundle has failed."""
 
     def __init__(self) -> None:
@@ -90,10 +102,24 @@ class _Checks:
         return value
 
 
-def _read(run: _Checks, path: Path) -> Bundle | None:
+def check_signed(run: Checks, data: bytes, path: str | os.PathLike[str], signed: Signed | None) -> bool:
+    """Whether the rest of a file with these bytes may be looked at: its signature is right, or none is asked for."""
+    if signed is None:
+        return True
+    signature = signed.signature or signature_path(path)
+    before = len(run.checks)
+    run.step(
+        "signature",
+        lambda: check_signature(data, signature, signed.key),
+        lambda _: f"{signature} is by the owner of {signed.key}",
+    )
+    return all(check.passed for check in run.checks[before:])
+
+
+def _read(run: Checks, path: Path, signed: Signed | None) -> Bundle | None:
     """The bundle, read step by step so that the report says how far it got."""
     data = run.step("file", lambda: read_file(path), lambda data: f"{len(data)} bytes")
-    if data is None:
+    if data is None or not check_signed(run, data, path, signed):
         return None
     members = run.step("layout", lambda: split(data), lambda members: f"{len(members)} members, checksums right")
     if members is None:
@@ -119,7 +145,7 @@ def _read(run: _Checks, path: Path) -> Bundle | None:
     return Bundle.from_bytes(data)
 
 
-def _check_embedding(run: _Checks, bundle: Bundle) -> None:
+def _check_embedding(run: Checks, bundle: Bundle) -> None:
     from edgefer.runtime.class_means import rejection
 
     embedding = bundle.manifest.embedding
@@ -131,7 +157,7 @@ def _check_embedding(run: _Checks, bundle: Bundle) -> None:
             run.step(f"embedding {graph.role}", partial(rejection, bundle, graph), lambda _: said)
 
 
-def _check_graphs(run: _Checks, bundle: Bundle, device: str, threads: int | None) -> None:
+def _check_graphs(run: Checks, bundle: Bundle, device: str, threads: int | None) -> None:
     from edgefer.runtime.golden_check import check_golden
     from edgefer.runtime.session import Session
 

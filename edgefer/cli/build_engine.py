@@ -108,6 +108,7 @@ def _add_engine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--engine-out", metavar="FILE", help="copy the compiled plan here")
     group.add_argument("--print-trtexec", **_FLAG, help="print the equivalent trtexec line")
     group.add_argument("--cache", metavar="FOLDER", help="folder of compiled plans (in the user's cache)")
+    group.add_argument("--require-cached", **_FLAG, help="take a bundle's engine from the cache, and build none")
 
 
 def run(arguments: argparse.Namespace) -> Outcome:
@@ -155,7 +156,13 @@ def _recompile(spec: BuildSpec, told: Reporter) -> Outcome:
     bundle = Bundle.read(spec.network)
     cache = None if spec.cache is None else EngineCache(spec.cache)
     result = compile_bundle(
-        bundle, spec.flavour, plugins=spec.plugins, reporter=told, cache=cache, engine_out=spec.engine_out
+        bundle,
+        spec.flavour,
+        plugins=spec.plugins,
+        reporter=told,
+        cache=cache,
+        engine_out=spec.engine_out,
+        require_cached=spec.require_cached,
     )
     if not result.graphs:
         raise EnvironmentMismatch(

@@ -1,36 +1,63 @@
-"""`edgefer verify`: a bundle checked from its bytes to its answers on this machine."""
+"""`edgefer verify`: a bundle checked from its bytes to its answers on this machine, or an archive of engines."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgefer.cli.options import add_bundle, add_threads, reporter
 from edgefer.cli.output import Outcome, table
+from edgefer.errors import BundleError, UsageError
 
 if TYPE_CHECKING:
     from edgefer.bundle.verify import VerifyReport
 
 DESCRIPTION = """\
 Check a bundle: its file, schema and digests, that its graphs load here, and that they answer the golden inputs as the
-manifest says. Ends with 1 when a check fails."""
-EXAMPLE = "edgefer verify fusion.edgefer"
+manifest says. With --key, first that the owner of that key has signed it. An archive of `edgefer cache export` can be
+given in its place. Ends with 1 when a check fails."""
+EXAMPLE = """\
+edgefer verify fusion.edgefer
+  edgefer verify fusion.edgefer --key fleet-public.pem"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bundle(parser)
+    parser.add_argument("--key", metavar="PUBLIC.pem", help="the public Ed25519 key of who has to have signed it")
+    parser.add_argument("--signature", metavar="FILE.sig", help="the signature, if not beside the file")
     add_threads(parser)
 
 
 def run(arguments: argparse.Namespace) -> Outcome:
-    from edgefer.bundle.verify import verify_bundle
+    from edgefer.bundle.verify import Signed, verify_bundle
+    from edgefer.engine.verify_archive import verify_archive
 
+    if arguments.signature is not None and arguments.key is None:
+        raise UsageError("--signature needs the key to check it with.", hint="--key PUBLIC.pem")
+    signed = None if arguments.key is None else Signed(key=arguments.key, signature=arguments.signature)
+    archive = _is_archive(Path(arguments.bundle))
     with reporter(arguments).task("checking"):
-        report = verify_bundle(arguments.bundle, threads=arguments.threads)
-    return Outcome(payload=report, text=_text(report), exit_code=0 if report.passed else 1)
+        if archive:
+            report = verify_archive(arguments.bundle, signed=signed)
+        else:
+            report = verify_bundle(arguments.bundle, threads=arguments.threads, signed=signed)
+    return Outcome(
+        payload=report, text=_text(report, "archive" if archive else "bundle"), exit_code=0 if report.passed else 1
+    )
 
 
-def _text(report: VerifyReport) -> str:
+def _is_archive(path: Path) -> bool:
+    from edgefer.bundle.reading import read_file
+    from edgefer.engine.archive import is_archive
+
+    try:
+        return is_archive(read_file(path))
+    except BundleError:  # which becomes part of the report
+        return False
+
+
+def _text(report: VerifyReport, kind: str) -> str:
     rows = [["check", "", "found"]]
     for check in report.checks:
         first, *more = check.detail.splitlines() or [""]
@@ -38,5 +65,5 @@ def _text(report: VerifyReport) -> str:
         rows += [["", "", line] for line in more]
         if check.hint:
             rows.append(["", "", f"hint: {check.hint}"])
-    verdict = "the bundle is sound" if report.passed else "the bundle is not sound"
+    verdict = f"the {kind} is sound" if report.passed else f"the {kind} is not sound"
     return f"{report.path}: {verdict}\n\n{table(rows)}"

@@ -235,11 +235,18 @@ class EngineCache:
     def _remove(self, folder: Path, digest: str, *, only_damaged: bool = False) -> bool:
         """Remove a folder of this entry, unless somebody is writing the entry right now and so has its lock."""
         with contextlib.suppress(Timeout, FileNotFoundError), self._lock(digest).acquire(timeout=0):
+            self._restore(digest)
             if only_damaged and (found := look_at(folder)) is not None and found.sound:  # built again meanwhile
                 return False
             shutil.rmtree(folder)
             return True
         return False
+
+    def _restore(self, digest: str) -> None:
+        """Put back the entry that a process was replacing when it was killed; the caller has the lock."""
+        old, final = self.directory / f"{_OLD}{digest}", self.directory / digest
+        if old.exists() and not final.exists():
+            old.rename(final)
 
     @contextlib.contextmanager
     def _locked(self, digest: str, reporter: Reporter) -> Iterator[None]:
@@ -252,6 +259,8 @@ class EngineCache:
                 reporter.note("another process is compiling this engine: waiting for it")
                 lock.acquire()
         try:
+            with self._writing():
+                self._restore(digest)
             yield
         finally:
             lock.release()

@@ -75,6 +75,7 @@ class BuildSpec:
         seed: of everything drawn at random.
         report: folder of the report; None puts it beside the bundle, see `report_folder`.
         cache: folder of compiled engines; None is the user's cache folder.
+        require_cached: with a bundle as `network`: take its engine from the cache, and build none.
         command: the exact command, for the report and the manifest.
 
     Raises:
@@ -117,6 +118,7 @@ class BuildSpec:
     seed: int = 0
     report: Path | None = None
     cache: Path | None = None
+    require_cached: bool = False
     command: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -124,6 +126,10 @@ class BuildSpec:
         _check_ranges(self)
         if self.flavour == "none" and self.engine_out is not None:
             raise UsageError("`--engine-out` needs an engine, but `--flavour none` builds none.")
+        if self.require_cached and kind != "bundle":
+            raise UsageError(
+                f"`--require-cached` takes the engine of a bundle from the cache, and {self.network} is no bundle."
+            )
         if kind == "bundle":
             _check_recompilation(self)
         else:

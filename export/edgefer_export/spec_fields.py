@@ -319,6 +319,7 @@ _FIELDS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "seed": ("seed", _whole),
     "report": ("report", _path),
     "cache": ("cache", _path),
+    "require-cached": ("require_cached", _flag),
 }
 
 

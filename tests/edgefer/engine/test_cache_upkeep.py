@@ -1,0 +1,183 @@
+"""The cache over the years: listed, pruned, killed in the middle of a build, and under a clock that was set back."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgefer.engine.cache import EngineCache
+from edgefer.engine.cache_entry import ENTRY, PLAN
+from edgefer.engine.cache_key import CacheKey, cache_key
+from edgefer.engine.compile import CompiledEngine, CompileRequest
+from edgefer.engine.driver import CudaDriver, Gpu
+from edgefer.engine.layers import LayerCounts
+from edgefer.engine.report import EngineReport
+
+ORIN = CudaDriver(version="12.6", gpus=(Gpu(name="Orin", compute_capability="8.7", memory_bytes=8 << 30),))
+KEY = cache_key(b"graph", CompileRequest("tensorrt"), "10.3.0", ORIN)
+
+
+def engine(plan: bytes = b"plan" * 1000) -> CompiledEngine:
+    report = EngineReport(
+        flavour="tensorrt",
+        version="10.3.0",
+        note="",
+        targets=("8.7",),
+        platform="Linux-aarch64",
+        batches=(1,),
+        dynamic=False,
+        workspace_bytes=1 << 30,
+        plugins=(),
+        parsed_sha256="",
+        plan_sha256=hashlib.sha256(plan).hexdigest(),
+        plan_bytes=len(plan),
+        seconds={"total": 1.0},
+        inputs=(),
+        outputs=(),
+        layers=(),
+        counts=LayerCounts(),
+    )
+    return CompiledEngine(plan=plan, report=report, onnx=b"graph")
+
+
+def never() -> CompiledEngine:
+    raise AssertionError("nothing should have been built")
+
+
+def keys(count: int) -> list[CacheKey]:
+    return [msgspec.structs.replace(KEY, version=f"10.{index}") for index in range(count)]
+
+
+def used(cache: EngineCache, key: CacheKey, when: float) -> None:
+    os.utime(cache.directory / key.digest() / ENTRY, (when, when))
+
+
+def test_the_list_says_what_is_there_and_what_is_not_sound(tmp_path: Path) -> None:
+    cache, (one, two, three) = EngineCache(tmp_path), keys(3)
+    assert cache.entries() == ()
+    for index, key in enumerate((one, two, three)):
+        cache.put(key, engine())
+        used(cache, key, 1_000_000_000 + index)
+    (cache.directory / two.digest() / PLAN).write_bytes(b"cut")
+    (cache.directory / one.digest()).rename(cache.directory / ("f" * 64))  # a folder that somebody renamed
+    found = cache.entries()
+    assert [(entry.digest, entry.sound, entry.key) for entry in found] == [
+        (three.digest(), True, three),
+        (two.digest(), False, None),
+        ("f" * 64, False, None),
+    ]
+    assert found[0].used == 1_000_000_002
+    assert found[0].bytes > 4000
+
+
+def test_pruning_takes_what_is_of_no_use_and_then_the_oldest(tmp_path: Path) -> None:
+    cache, (one, two, three, four) = EngineCache(tmp_path), keys(4)
+    for index, key in enumerate((one, two, three, four)):
+        cache.put(key, engine(bytes([index]) * 100_000))
+        used(cache, key, 1_000_000_000 + index)
+    (cache.directory / four.digest() / PLAN).write_bytes(b"cut")
+    half = cache.directory / f".part-{one.digest()}"
+    half.mkdir()
+    assert cache.prune() == (four.digest(),)
+    assert not half.exists()
+    assert cache.prune(210_000) == (one.digest(),)
+    assert cache.prune(0, keep=[two.digest()]) == (three.digest(),)
+    assert cache.prune(0) == (two.digest(),)
+    assert cache.entries() == cache.prune() == ()
+    assert EngineCache(tmp_path / "none").prune() == ()
+
+
+def test_what_another_process_is_writing_is_not_pruned(tmp_path: Path) -> None:
+    cache = EngineCache(tmp_path)
+    cache.put(KEY, engine())
+    half = cache.directory / f".part-{KEY.digest()}"
+    half.mkdir()
+    (cache.directory / KEY.digest() / PLAN).write_bytes(b"cut")
+    with cache._lock(KEY.digest()):
+        assert cache.prune(0) == ()
+    assert half.exists()
+    assert cache.prune(0) == (KEY.digest(),)
+
+
+_BUILD = """
+import os, sys, time, pathlib
+sys.path.insert(0, sys.argv[2])
+from test_cache_upkeep import KEY, engine
+from edgefer.engine.cache import EngineCache
+import edgefer.engine.cache as module
+folder, stage = pathlib.Path(sys.argv[1]), sys.argv[3]
+def wait(*arguments, **named):
+    (folder / "reached").write_text("")
+    time.sleep(60)
+if stage == "build":
+    build = wait
+else:
+    build = engine
+    # After plan and graph, before what makes the entry whole; or between the old entry and the new.
+    if stage == "store":
+        module.atomic.write_bytes = wait
+    else:
+        real = pathlib.Path.rename
+        pathlib.Path.rename = lambda path, to: wait() if path.name.startswith(".part-") else real(path, to)
+if stage == "replace":
+    EngineCache(folder).put(KEY, engine(b"fleet"))
+else:
+    EngineCache(folder).fetch(KEY, build)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.parametrize("stage", ["build", "store", "rename", "replace"])
+def test_a_killed_process_leaves_no_lock_and_no_wrong_engine(stage: str, tmp_path: Path) -> None:
+    cache = EngineCache(tmp_path)
+    if stage == "replace":
+        cache.put(KEY, engine())
+    command = [sys.executable, "-c", _BUILD, str(tmp_path), str(Path(__file__).parent), stage]
+    child = subprocess.Popen(command)
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "reached").exists():
+            assert child.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert cache.find(KEY) is None
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    path, _, hit = cache.fetch(KEY, never if stage == "replace" else engine)
+    assert (path.read_bytes(), hit) == (b"plan" * 1000, stage == "replace")
+    assert cache.prune() == ()
+    assert sorted(each.name for each in cache.directory.iterdir()) == sorted([".locks", KEY.digest()])
+    assert cache.fetch(KEY, never)[2]
+
+
+@pytest.mark.parametrize("clock", [-1e9, 0.0, 1.0, 4e9], ids=["before 1970", "1970", "a second later", "2096"])
+def test_a_clock_that_is_wrong_loses_no_engine_that_is_in_use(
+    clock: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, (one, two) = EngineCache(tmp_path, max_bytes=10_000_000), keys(2)
+    cache.put(one, engine())
+    monkeypatch.setattr(time, "time", lambda: clock)
+    path, _, hit = cache.fetch(two, engine)
+    assert not hit
+    used(cache, two, clock)  # as the file system of such a machine would have stamped it
+    assert cache.fetch(one, never)[2]
+    assert cache.fetch(two, never)[0] == path
+    assert {entry.key for entry in cache.entries()} == {one, two}
+
+
+def test_the_entry_just_stored_stays_though_the_clock_was_set_back(tmp_path: Path) -> None:
+    cache, (one, two) = EngineCache(tmp_path, max_bytes=5000), keys(2)
+    cache.put(one, engine())
+    used(cache, one, time.time() + 1e8)  # from before the clock was set back
+    path, _, _ = cache.fetch(two, engine)
+    assert path.exists()
+    assert [entry.key for entry in cache.entries()] == [two]
