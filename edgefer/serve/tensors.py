@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgefer.bundle.manifest import GraphSpec, InputSpec
 from edgefer.bundle.semantics import CAMERAS
@@ -38,6 +38,10 @@ class Tensor:
     dims: tuple[int, ...]
     optional: bool = False
     labels: bool = False
+
+    def outside(self) -> Tensor:
+        """As an ensemble states it, which takes a tensor as the models within it do, and reshapes nothing."""
+        return replace(self, dims=self.dims or (1,))
 
     def message(self) -> Message:
         """The entry of the configuration."""

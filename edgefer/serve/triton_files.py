@@ -63,7 +63,8 @@ class Repository:
         self._network = Model(f"{name}_network", inputs, outputs)
         self._prepare = Model(f"{name}_prepare", self._image_tensors(), self._prepared_tensors())
         self._answer = Model(f"{name}_answer", self._answer_inputs(), self._answer_outputs())
-        self._ensemble = Model(name, self._client_inputs(), self._answer.outputs or outputs)
+        told = self._answer.outputs or tuple(tensor.outside() for tensor in outputs)
+        self._ensemble = Model(name, self._client_inputs(), told)
 
     def files(self) -> dict[str, bytes]:
         """All files; the ensemble, which needs the other models, comes last."""
@@ -148,7 +149,7 @@ class Repository:
 
     def _client_inputs(self) -> tuple[Tensor, ...]:
         passed = (
-            Tensor(outside_name(spec.name), "TYPE_FP32", self._batching.dims(spec.shape))
+            Tensor(outside_name(spec.name), "TYPE_FP32", self._batching.dims(spec.shape)).outside()
             for spec in self._served.passed
         )
         return (*self._image_tensors(), *passed)

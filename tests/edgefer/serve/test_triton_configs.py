@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from edgefer.bundle.arrays import encode_array
-from edgefer.bundle.manifest import EmbeddingSpec, ImageSpec
+from edgefer.bundle.container import Bundle
+from edgefer.bundle.manifest import EmbeddingSpec, ImageSpec, InputSpec, OutputSpec
 from edgefer.serve.pbtxt import Word, render
 from edgefer.serve.triton import write_triton
 from edgefer.serve.triton_files import TritonOptions
@@ -30,6 +32,16 @@ def means(channels: int = 3) -> dict[str, Any]:
     return {"embedding": spec, "members": {"embedding/means.npy": encode_array(array)}}
 
 
+def vector(bundle: Bundle) -> Bundle:
+    """The bundle with a second input and a second output of one number an example, as far as its manifest says."""
+    graph = bundle.graph()
+    number = InputSpec(name="age", role="other", shape=(min(graph.batches),))
+    outputs = (*graph.outputs[:1], OutputSpec(name="embedding", role="other", shape=(min(graph.batches),)))
+    graph = msgspec.structs.replace(graph, inputs=(*graph.inputs, number), outputs=outputs)
+    manifest = msgspec.structs.replace(bundle.manifest, graphs=(graph,))
+    return Bundle.from_members(manifest, {name: bundle.member(name) for name in bundle.members})
+
+
 def bundles(single: Any, fused: Any) -> dict[str, Any]:
     return {
         "fixed": fused(),
@@ -45,12 +57,21 @@ def bundles(single: Any, fused: Any) -> dict[str, Any]:
         "tensor that is no image": single(role="other"),
         "no logits": single(outputs=("embedding",), batches=(1, 2)),
         "class means": single(batches=(1, 2), **means()),
+        "a number each": vector(single(batches=(1, 2))),
+        "a number each, raw": vector(single(batches=(1, 2), outputs=("embedding",))),
     }
 
 
 KINDS = [
     *("fixed", "masked", "free batch", "fixed at 2", "words of roles as names", "no golden inputs", "one camera"),
-    *("one camera, free batch", "tensor that is no image", "no logits", "class means"),
+    *(
+        "one camera, free batch",
+        "tensor that is no image",
+        "no logits",
+        "class means",
+        "a number each",
+        "a number each, raw",
+    ),
 ]
 
 
@@ -120,6 +141,8 @@ def test_the_ensemble_joins_what_fits(repository: Any, read_config: Read) -> Non
     folder, models, _ = repository
     config = read_config(folder / models[-1])
     assert config.platform == "ensemble"
+    # An ensemble reshapes its own tensors before it compares them with those of its models.
+    assert not any(each.reshape for each in (*config.input, *config.output))
     tensors = {each.name: each for each in config.input}
     for step in config.ensemble_scheduling.step:
         model = read_config(folder / step.model_name)
@@ -152,6 +175,13 @@ def test_max_batch_size_is_of_the_profiles(
     assert (network.max_batch_size, dims) == expected[kind]
     assert (network.dynamic_batching is not None) == (kind == "free batch")
     assert [each.batch_size for each in network.model_warmup] == ([1, 4] if kind == "free batch" else [1])
+
+
+def test_a_number_for_each_example_is_a_dimension_of_one(single_bundle: Any, tmp_path: Path, read_config: Read) -> None:
+    write_triton(vector(single_bundle(batches=(1, 2))), tmp_path, TritonOptions(name="net"))
+    network = read_config(tmp_path / "net_network")
+    (age,) = (each for each in network.input if each.name == "age")
+    assert (age.dims, age.reshape.shape) == ([1], [])
 
 
 def test_an_engine_has_its_platform_and_profiles(tiny_bundle_factory: Any, tmp_path: Path, read_config: Read) -> None:

@@ -115,6 +115,17 @@ def test_a_camera_may_be_missing_where_the_network_has_a_mask(
         np.testing.assert_allclose(mixed["probabilities"], [one, two], atol=1e-5)
 
 
+def test_pixels_of_a_camera_that_is_missing_are_not_looked_at(
+    tiny_bundle_factory: Any, tmp_path: Path, run_model: Run
+) -> None:
+    write_triton(tiny_bundle_factory(mask=True, batches=(1, 4)), tmp_path, TritonOptions(name="net"))
+    present = np.array([[1, 0], [1, 1]], np.float32)
+    (response,) = run_model(tmp_path / "net_prepare", {**frames(2), "present": present})
+    assert not response.outputs["prepared_infrared"][0].any()
+    assert response.outputs["prepared_infrared"][1].any()
+    np.testing.assert_array_equal(response.outputs["prepared_present"], present)
+
+
 def test_a_graph_of_a_fixed_batch_takes_as_many(tiny_bundle_factory: Any, tmp_path: Path, run_model: Run) -> None:
     write_triton(tiny_bundle_factory(batches=(2,)), tmp_path, TritonOptions(name="net"))
     assert served(tmp_path, run_model, frames(2))["probabilities"].shape == (2, 5)
