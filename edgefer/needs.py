@@ -61,6 +61,7 @@ _VERBS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("evaluate", ("onnxruntime", "opencv-python"), ("cpu", "vision")),
     ("verify", ("onnxruntime",), ("cpu",)),
     ("check", ("onnx",), ("device",)),
+    ("triton, deepstream", ("onnx",), ("device",)),
     ("Session on ready tensors", ("onnxruntime",), ("cpu",)),
     ("benchmark", ("onnxruntime",), ("cpu",)),
     ("benchmark --html", ("onnxruntime", "matplotlib", "jinja2"), ("cpu", "benchmark")),
