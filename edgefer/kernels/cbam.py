@@ -122,7 +122,9 @@ def plan(node: Cbam, gpu: Gpu) -> Plan:
         Launch(
             f"edgefer_cbam_pool_{node.form.code}", (pool.bands, 1, node.batch), gating.POOL_THREADS, pool.shared_bytes
         ),
-        Launch(f"edgefer_cbam_apply_{node.forms.codes}", (across, down, node.batch), gating.THREADS, apply.shared_bytes),
+        Launch(
+            f"edgefer_cbam_apply_{node.forms.codes}", (across, down, node.batch), gating.THREADS, apply.shared_bytes
+        ),
     )
     workspace = node.batch * pool.bands * 2 * pitch(node.channels) * 4
     return Plan(launches, _parameters(node, apply, pool), workspace)
