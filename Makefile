@@ -9,9 +9,11 @@ PYTHONS ?= python3.10 python3.11 python3.12
 PYTEST_WORKERS ?= 2
 BENCHMARKS ?= benchmarks
 BENCH_OUTPUT := bench-output/suite.json
+WHEELHOUSE_PYTHON ?= python3.10
 
 .PHONY: demo test test-slow test-pythons bench bench-store bench-check bench-synthetic bench-modelopt bench-rivals plugin \
-    bench-false-alarms bench-open-loop bench-published bench-networks gpu-check kernels lint docs clean rtx install cubins
+    bench-false-alarms bench-open-loop bench-published bench-networks gpu-check kernels lint docs clean rtx install cubins \
+    wheelhouse sbom
 
 install: $(STAMP)
 
@@ -118,6 +120,18 @@ bench-published: $(STAMP)
 # Every registered network at full width: its graph beside what torch alone exports; resumable.
 bench-networks: $(STAMP)
 	$(PY) -m benchmarks.network_speed
+
+# Wheels for an installation without a package index on a Jetson with JetPack 6; needs Python 3.10, which that has.
+wheelhouse:
+	$(WHEELHOUSE_PYTHON) deploy/wheelhouse.py wheelhouse
+
+# What is installed in $(VENV), as CycloneDX, checked against its schema. The tool stays out of what it describes.
+SBOM := build/edgefer.cdx.json
+sbom: $(STAMP)
+	@test -x build/sbom-venv/bin/cyclonedx-py || { $(PYTHON) -m venv build/sbom-venv && \
+	    build/sbom-venv/bin/python -m pip install --quiet "cyclonedx-bom>=7,<8"; }
+	build/sbom-venv/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --validate \
+	    --output-format JSON --output-file $(SBOM) $(PY)
 
 docs: $(STAMP)
 	$(PY) -m edgefer.cli.reference
