@@ -3,8 +3,8 @@
 // (Woo et al., "CBAM: Convolutional Block Attention Module", ECCV 2018, section 3.)
 //
 //   cbam_pool    grid (pool_bands, 1, images): sums and maxima of each band of pixels, to the workspace
-//   cbam_apply   grid (tiles across, tiles down, images): each block starts to copy its tile of X and what surrounds it,
-//                works out the gates of all channels from the workspace meanwhile, then its tile's spatial gates
+//   cbam_apply   grid (tiles across, tiles down, images): each block starts to copy its tile of X and what surrounds
+//                it, works out the gates of all channels from the workspace meanwhile, then its tile's spatial gates
 //   cbam_single  grid (1, 1, images): all of it, in place of these two, where an image fits in shared memory
 //
 // A block computes what it needs of its neighbours' pixels again, so blocks never wait for each other.

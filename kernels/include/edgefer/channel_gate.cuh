@@ -2,8 +2,8 @@
 // perceptron on the averages over the pixels. (Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018, section 3.)
 //
 //   channel_gate_pool    grid (pool_bands, 1, images): sums of each band of pixels, to the workspace
-//   channel_gate_apply   grid (tiles, 1, images): each block starts to copy its pixels of X and works out the gates of all
-//                        channels from the workspace meanwhile
+//   channel_gate_apply   grid (tiles, 1, images): each block starts to copy its pixels of X and works out the gates of
+//                        all channels from the workspace meanwhile
 //   channel_gate_single  grid (1, 1, images): all of it, in place of these two, where an image fits in shared memory
 #pragma once
 

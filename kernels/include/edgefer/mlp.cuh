@@ -108,9 +108,9 @@ EDGEFER_DEVICE void multiply(const W* weight, const W* bias, int rows, int colum
     }
 }
 
-// gate[factor_place(channel)] = activation(W2 sum relu(W1 pooled + b1) + kVectors b2), the sum over `kVectors` pooled vectors that lie
-// `pitch` apart, with kCount channels in a group. All of it is in shared memory; `hidden` has room for the hidden layer.
-// The gates are not yet visible to other threads at the end.
+// gate[factor_place(channel)] = activation(W2 sum relu(W1 pooled + b1) + kVectors b2), the sum over `kVectors` pooled
+// vectors that lie `pitch` apart, with kCount channels in a group. All of it is in shared memory; `hidden` has room for
+// the hidden layer. The gates are not yet visible to other threads at the end.
 template <int kVectors, int kCount, class W, class Activation>
 EDGEFER_DEVICE void gates_of(const Mlp<W>& mlp, const float* pooled, int pitch, float* hidden, float* gate,
                              Activation activation) {

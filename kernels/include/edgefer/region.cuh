@@ -15,8 +15,8 @@ struct Region {
 
 EDGEFER_DEVICE int area(const Region& region) { return region.rows * region.columns; }
 
-// The tile of this block, where grid x and y cut an image into tiles of rows x columns. Those at the lower and right edge
-// are smaller where the image does not divide.
+// The tile of this block, where grid x and y cut an image into tiles of rows x columns. Those at the lower and right
+// edge are smaller where the image does not divide.
 EDGEFER_DEVICE Region tile_of_block(int rows, int columns, int height, int width) {
     Region tile;
     tile.row = blockIdx.y * rows;
@@ -114,8 +114,8 @@ struct View {
     }
 };
 
-// Calls use(local, offset) for each 16 bytes of a region of an image, by the threads of a block between them: where they
-// are in a copy of the region alone, and in the image. For layouts with channels together.
+// Calls use(local, offset) for each 16 bytes of a region of an image, by the threads of a block between them: where
+// they are in a copy of the region alone, and in the image. For layouts with channels together.
 template <class T, class L, class Use>
 EDGEFER_DEVICE void for_each_group(const Region& region, int channels, int height, int width, Use use) {
     const int groups = channels / kGroup<T, L>;

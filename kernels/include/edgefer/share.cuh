@@ -1,6 +1,6 @@
 // How the threads of a block, or the lanes of a warp, share out the channels and pixels of an image: so that
-// neighbouring threads touch neighbouring memory, whatever the layout. Channels come in groups of 16 bytes, or one by one
-// in a linear layout.
+// neighbouring threads touch neighbouring memory, whatever the layout. Channels come in groups of 16 bytes, or one by
+// one in a linear layout.
 #pragma once
 
 #include "layout.cuh"
@@ -24,9 +24,9 @@ struct Share {
 
 constexpr int kNoGroup = 1 << 30;
 
-// For each layout: `block`, the share of thread `index` of `threads` where there are so many `groups`; `warp`, that of a
-// lane where teams of 1 << `shift` lanes have the same pixel; and whether lanes whose numbers differ in the bit `mask`
-// are of one team.
+// For each layout: `block`, the share of thread `index` of `threads` where there are so many `groups`; `warp`, that of
+// a lane where teams of 1 << `shift` lanes have the same pixel; and whether lanes whose numbers differ in the bit
+// `mask` are of one team.
 template <class L>
 struct Order;
 
@@ -100,7 +100,8 @@ EDGEFER_DEVICE int team_shift(int groups) {
 
 EDGEFER_DEVICE float other_lane(float value, int mask) { return __shfl_xor_sync(kAllLanes, value, mask); }
 
-// What one thread loads at once of an image, as it lies in memory: converted as late as possible, it takes few registers.
+// What one thread loads at once of an image, as it lies in memory: converted as late as possible, it takes few
+// registers.
 template <class T, class L>
 struct alignas(kGroup<T, L> * sizeof(T)) Elements {
     T element[kGroup<T, L>];

@@ -6,13 +6,13 @@
 
 namespace edgefer {
 
-// The convolution's weights lie in shared memory as [2][k][kWeightPitch], and its bias at the end of the first row, which
-// a k up to 7 leaves free.
+// The convolution's weights lie in shared memory as [2][k][kWeightPitch], and its bias at the end of the first row,
+// which a k up to 7 leaves free.
 constexpr int kWeightPitch = 8;
 constexpr int kBiasPlace = 7;
 
-// The maps of a tile with `radius` rows and columns more on every side, the maximum before the mean, `plane` apart. What
-// is beyond the image stays zero.
+// The maps of a tile with `radius` rows and columns more on every side, the maximum before the mean, `plane` apart.
+// What is beyond the image stays zero.
 struct Maps {
     float* first;
     int plane;
@@ -47,8 +47,8 @@ EDGEFER_DEVICE void clear_maps(const Maps& maps) {
     }
 }
 
-// Fills the maps of the region `halo` with the maximum and the mean over the channels of X times its gates, which lie as
-// factor_place says.
+// Fills the maps of the region `halo` with the maximum and the mean over the channels of X times its gates, which lie
+// as factor_place says.
 template <class T, class L>
 EDGEFER_DEVICE void fill_maps(const View<T, L>& x, const Region& halo, const float* gate, const Maps& maps) {
     constexpr int kCount = kGroup<T, L>;
