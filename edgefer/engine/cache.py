@@ -1,9 +1,9 @@
 """Compiled engines in the user's cache folder, found again by everything that they depend on.
 
-An engine depends on its graph, the TensorRT build, the GPU and the driver, so it is never shipped: it is built once per
-machine and kept here. An entry is a folder that appears whole by one rename; its plan and report are checked against
-their digests whenever it is read, and a damaged one is built again. A lock file per entry keeps two processes from
-building the same engine, and reading needs no lock and no write access.
+An engine depends on its graph, the TensorRT build, the GPU and the driver, so it is never part of a bundle: it is built
+once per machine, or taken from one of the same kind, and kept here. An entry is a folder that appears whole by one
+rename; its plan and report are checked against their digests whenever it is read, and a damaged one is built again. A
+lock file per entry keeps two processes from building the same engine, and reading needs no lock and no write access.
 """
 
 from __future__ import annotations
@@ -13,28 +13,14 @@ import errno
 import hashlib
 import os
 import shutil
-import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Literal
 
-import msgspec
 from filelock import FileLock, Timeout
 
-from edgefer import atomic
 from edgefer.cache_folder import VARIABLE, cache_folder
-from edgefer.engine.cache_entry import (
-    ENTRY,
-    GRAPH,
-    PLAN,
-    REPORT,
-    TIMING,
-    CachedEngine,
-    Entry,
-    look_at,
-    read_entry,
-    usage,
-)
+from edgefer.engine.cache_entry import ENTRY, PLAN, CachedEngine, look_at, read_engine, read_entry, usage, write_entry
 from edgefer.engine.cache_key import CacheKey
 from edgefer.engine.compile import CompiledEngine
 from edgefer.engine.report import EngineReport
@@ -112,13 +98,10 @@ class EngineCache:
         report = self._read(key.digest(), key)
         if report is None:
             return None
-        folder = self.directory / key.digest()
-        with self._writing():
-            plan, onnx = (folder / PLAN).read_bytes(), (folder / GRAPH).read_bytes()
-            timing = (folder / TIMING).read_bytes() if (folder / TIMING).exists() else b""
-        if hashlib.sha256(plan).hexdigest() != report.plan_sha256:  # replaced between the two readings
-            return None
-        return CompiledEngine(plan=plan, report=report, onnx=onnx, timing=timing)
+        try:
+            return read_engine(self.directory / key.digest(), report)
+        except OSError as error:
+            raise self._unusable(error) from error
 
     def put(self, key: CacheKey, engine: CompiledEngine, reporter: Reporter | None = None) -> Placed:
         """Store an engine that was built elsewhere; a sound entry with the same plan stays as it is.
@@ -185,29 +168,12 @@ class EngineCache:
         return found[1]
 
     def _store(self, digest: str, key: CacheKey, engine: CompiledEngine) -> None:
-        part, old, final = (
-            self.directory / f"{_PART}{digest}",
-            self.directory / f"{_OLD}{digest}",
-            self.directory / digest,
-        )
+        part, old = self.directory / f"{_PART}{digest}", self.directory / f"{_OLD}{digest}"
+        final = self.directory / digest
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
         try:
-            part.mkdir()
-            record = msgspec.json.encode(engine.report)
-            entry = Entry(
-                key=key,
-                plan_sha256=hashlib.sha256(engine.plan).hexdigest(),
-                report_sha256=hashlib.sha256(record).hexdigest(),
-                created=time.time(),
-            )
-            # The large files are not flushed: a power cut leaves an entry that its digests give away.
-            (part / PLAN).write_bytes(engine.plan)
-            (part / GRAPH).write_bytes(engine.onnx)
-            if engine.timing:
-                (part / TIMING).write_bytes(engine.timing)
-            atomic.write_bytes(part / REPORT, record)
-            atomic.write_bytes(part / ENTRY, msgspec.json.encode(entry))
+            write_entry(part, key, engine)
             if final.exists():
                 final.rename(old)
             try:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 
 import msgspec
 
+from edgefer import atomic
 from edgefer.engine.cache_key import CacheKey
+from edgefer.engine.compile import CompiledEngine
 from edgefer.engine.report import EngineReport
 
 PLAN, REPORT, GRAPH, ENTRY, TIMING = "engine.plan", "report.json", "graph.onnx", "entry.json", "timing.cache"
@@ -54,6 +57,45 @@ def read_entry(folder: Path) -> tuple[Entry, EngineReport] | None:
     if (entry.plan_sha256, entry.report_sha256) != (plan, hashlib.sha256(record).hexdigest()):
         return None
     return entry, report
+
+
+def read_engine(folder: Path, report: EngineReport) -> CompiledEngine | None:
+    """All of the entry with this report; None where another process removes or replaces it at this moment.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        plan, onnx = (folder / PLAN).read_bytes(), (folder / GRAPH).read_bytes()
+        timing = (folder / TIMING).read_bytes() if (folder / TIMING).exists() else b""
+    except FileNotFoundError:
+        return None
+    if hashlib.sha256(plan).hexdigest() != report.plan_sha256:
+        return None
+    return CompiledEngine(plan=plan, report=report, onnx=onnx, timing=timing)
+
+
+def write_entry(folder: Path, key: CacheKey, engine: CompiledEngine) -> None:
+    """Make the folder, and the entry in it; what makes it whole is written last.
+
+    Raises:
+        OSError: the folder is there, cannot be written, or the disk is full.
+    """
+    folder.mkdir()
+    record = msgspec.json.encode(engine.report)
+    entry = Entry(
+        key=key,
+        plan_sha256=hashlib.sha256(engine.plan).hexdigest(),
+        report_sha256=hashlib.sha256(record).hexdigest(),
+        created=time.time(),
+    )
+    # The large files are not flushed: a power cut leaves an entry that its digests give away.
+    (folder / PLAN).write_bytes(engine.plan)
+    (folder / GRAPH).write_bytes(engine.onnx)
+    if engine.timing:
+        (folder / TIMING).write_bytes(engine.timing)
+    atomic.write_bytes(folder / REPORT, record)
+    atomic.write_bytes(folder / ENTRY, msgspec.json.encode(entry))
 
 
 def look_at(folder: Path) -> CachedEngine | None:

@@ -112,7 +112,7 @@ import os, sys, time, pathlib
 sys.path.insert(0, sys.argv[2])
 from test_cache_upkeep import KEY, engine
 from edgefer.engine.cache import EngineCache
-import edgefer.engine.cache as module
+from edgefer import atomic
 folder, stage = pathlib.Path(sys.argv[1]), sys.argv[3]
 def wait(*arguments, **named):
     (folder / "reached").write_text("")
@@ -123,7 +123,7 @@ else:
     build = engine
     # After plan and graph, before what makes the entry whole; or between the old entry and the new.
     if stage == "store":
-        module.atomic.write_bytes = wait
+        atomic.write_bytes = wait
     else:
         real = pathlib.Path.rename
         pathlib.Path.rename = lambda path, to: wait() if path.name.startswith(".part-") else real(path, to)
@@ -157,6 +157,32 @@ def test_a_killed_process_leaves_no_lock_and_no_wrong_engine(stage: str, tmp_pat
     assert cache.prune() == ()
     assert sorted(each.name for each in cache.directory.iterdir()) == sorted([".locks", KEY.digest()])
     assert cache.fetch(KEY, never)[2]
+
+
+_PUT = """
+import sys, pathlib
+sys.path.insert(0, sys.argv[2])
+from test_cache_upkeep import KEY, engine
+from edgefer.engine.cache import EngineCache
+cache, plan = EngineCache(pathlib.Path(sys.argv[1])), sys.argv[3].encode() * 50_000
+for _ in range(30):
+    assert cache.put(KEY, engine(plan)) in ("stored", "replaced", "there")
+    found = cache.engine(KEY)
+    assert found is None or len(found.plan) == 50_000 and len(set(found.plan)) == 1
+"""
+
+
+def test_processes_that_store_different_engines_under_one_key_leave_one_of_them_whole(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _PUT, str(tmp_path), str(Path(__file__).parent)]
+    children = [subprocess.Popen([*command, plan], stderr=subprocess.PIPE, text=True) for plan in "abc"]
+    outputs = [child.communicate(timeout=120)[1] for child in children]
+    assert [child.returncode for child in children] == [0, 0, 0], outputs
+    cache = EngineCache(tmp_path)
+    found = cache.engine(KEY)
+    assert found is not None
+    assert found.plan[:1] in (b"a", b"b", b"c")
+    assert [entry.sound for entry in cache.entries()] == [True]
+    assert sorted(each.name for each in cache.directory.iterdir()) == sorted([".locks", KEY.digest()])
 
 
 @pytest.mark.parametrize("clock", [-1e9, 0.0, 1.0, 4e9], ids=["before 1970", "1970", "a second later", "2096"])
