@@ -185,6 +185,14 @@ def test_processes_that_store_different_engines_under_one_key_leave_one_of_them_
     assert sorted(each.name for each in cache.directory.iterdir()) == sorted([".locks", KEY.digest()])
 
 
+def test_pruning_puts_back_what_a_killed_process_was_replacing(tmp_path: Path) -> None:
+    cache = EngineCache(tmp_path)
+    cache.put(KEY, engine())
+    (cache.directory / KEY.digest()).rename(cache.directory / f".old-{KEY.digest()}")
+    assert cache.prune() == ()
+    assert cache.fetch(KEY, never)[2]
+
+
 @pytest.mark.parametrize("clock", [-1e9, 0.0, 1.0, 4e9], ids=["before 1970", "1970", "a second later", "2096"])
 def test_a_clock_that_is_wrong_loses_no_engine_that_is_in_use(
     clock: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
