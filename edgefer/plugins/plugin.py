@@ -19,7 +19,8 @@ from edgefer.plugins.serialise import Stored, store
 from edgefer.version import __version__
 
 ELSEWHERE = (ORIN, HOPPER, THOR, Gpu("12.0", 256, 101_376))
-"""GPUs that workspace is asked for where an engine is built without the one that it will run on: those that there are
+"""GPUs that workspace is asked for, because an engine may run on another one than it is built for: without a GPU, on a
+part of one (MIG), or in a power mode that turns some of a Jetson's multiprocessors off. They are those that there are
 kernels for, and one with more multiprocessors than any."""
 
 Load = Callable[[], Launcher]
@@ -37,7 +38,8 @@ def plugin_class(trt: Any, operation: Operation, offered: Offered, gpus: tuple[G
         trt: the imported TensorRT.
         operation: the operator.
         offered: the formats for maps, `Flavour.plugin_formats`.
-        gpus: what workspace is planned for while building; none means the GPU whose context is current.
+        gpus: what workspace is planned for while building; none means `ELSEWHERE` and the GPU whose context is
+            current.
         load: gives the kernels, asked when a plugin is attached to a context and when shapes change.
     """
 
@@ -110,7 +112,7 @@ def plugin_class(trt: Any, operation: Operation, offered: Offered, gpus: tuple[G
                 [each.desc for each in inputs],
                 outputs[0].desc,
                 batches=range(max(low, 1), max(high, 1) + 1),
-                gpus=gpus or (load().gpu,),
+                gpus=gpus or (*ELSEWHERE, load().gpu),
             )
 
         # Running

@@ -17,7 +17,8 @@ using nvinfer1::PluginTensorDesc;
 constexpr int32_t kDone = 0;
 constexpr int32_t kFailed = 1;
 
-// GPUs that workspace is asked for where an engine is built without the one that it will run on: those that there are
+// GPUs that workspace is asked for, because an engine may run on another one than it is built for: without a GPU, on a
+// part of one (MIG), or in a power mode that turns some of a Jetson's multiprocessors off. They are those that there are
 // kernels for, and one with more multiprocessors than any. As ELSEWHERE of edgefer/plugins/plugin.py.
 const std::vector<Gpu> kElsewhere = {
     {8, 7, 16, 166912}, {9, 0, 132, 232448}, {11, 0, 20, 232448}, {12, 0, 256, 101376}};
@@ -143,7 +144,10 @@ std::size_t Plugin::getWorkspaceSize(const DynamicPluginTensorDesc* in, int32_t 
         // Taller bands are planned for larger batches, so that the largest need not need most.
         std::vector<int64_t> batches(high - low + 1);
         std::iota(batches.begin(), batches.end(), low);
-        const std::vector<Gpu> gpus = node_.host() == Host::kTensorRTRTX ? kElsewhere : std::vector<Gpu>{current_gpu()};
+        std::vector<Gpu> gpus = kElsewhere;
+        if (node_.host() == Host::kTensorRT) {
+            gpus.push_back(current_gpu());
+        }
         return static_cast<std::size_t>(node_.workspace_bytes(descriptions_of(in, inputs, out), batches, gpus));
     });
 }

@@ -54,7 +54,7 @@ def test_formats_types_and_memory_are_those_of_python(library: BuiltLibrary, ope
         node = Node(OPERATIONS[operator], values, FLAVOURS[host].plugin_formats)
         commands += [*create(operator, values), *tensors(described)]
         expected.append(operator)
-        expected += list(_answers(node, described, ELSEWHERE if host == "tensorrt_rtx" else (ORIN,)))
+        expected += list(_answers(node, described, ELSEWHERE if host == "tensorrt_rtx" else (*ELSEWHERE, ORIN)))
         commands += [f"supports {position}" for position in range(len(described))]
         commands += ["type", "configure", "workspace 1 9"]
     found = library.converse(commands, host=host).lines

@@ -11,7 +11,8 @@ from plugin_fakes import DataType, Desc, Dynamic, ExprBuilder, FakeKernels, Tens
 from edgefer.engine.flavours import Flavour
 from edgefer.errors import CompileError
 from edgefer.kernels.forms import F16_HWC, F16_LINEAR, F32_HWC, F32_LINEAR, I8_CHW32, Form
-from edgefer.kernels.plan import HOPPER, ORIN
+from edgefer.kernels.plan import HOPPER, ORIN, Gpu
+from edgefer.kernels.tiles import LEAST_SHARED_BYTES
 from edgefer.plugins.fields import defaults
 from edgefer.plugins.operations import OPERATIONS
 from edgefer.plugins.plugin import ELSEWHERE, plugin_class
@@ -209,16 +210,37 @@ def test_workspace_is_enough_for_every_batch_of_the_profile_and_every_gpu(given:
     assert reserved == max(needed) > 0
 
 
-def test_workspace_for_the_gpu_at_hand_where_none_is_named() -> None:
-    given = sample("GatedPool")
-    kernels = FakeKernels(gpu=HOPPER)
-    plugin = plugin_class(fake_trt(), OPERATIONS["GatedPool"], TENSORRT.plugin_formats, (), lambda: kernels)(
-        defaults("GatedPool")
+def of_gpu_at_hand(given: Sample, gpu: Gpu) -> Any:
+    made = plugin_class(
+        fake_trt(), OPERATIONS[given.operator], TENSORRT.plugin_formats, (), lambda: FakeKernels(gpu=gpu)
     )
-    inputs = [Dynamic(each, each.dims, each.dims) for each in descriptions(given, F32_LINEAR)]
-    output = describe(given.output, F32_LINEAR)
-    expected = plugin.node.prepare([each.desc for each in inputs], output, HOPPER).plan.workspace_bytes
-    assert plugin.get_workspace_size(inputs, [Dynamic(output)]) == expected
+    said = {"present": given.present} if OPERATIONS[given.operator].optional else {}
+    return made({**defaults(given.operator), **given.attributes, **said})
+
+
+@every_operator
+def test_workspace_is_enough_where_the_gpu_has_more_multiprocessors_than_while_building(given: Sample) -> None:
+    plugin = of_gpu_at_hand(given, Gpu("8.7", 4, ORIN.shared_bytes))
+    inputs, output = at_batch(given, 2)
+    dynamic = [Dynamic(each, each.dims, each.dims) for each in inputs]
+    reserved = plugin.get_workspace_size(dynamic, [Dynamic(output)])
+    for count in range(1, 193):
+        for shared in (LEAST_SHARED_BYTES, ORIN.shared_bytes, HOPPER.shared_bytes):
+            prepared = plugin.node.prepare(inputs, output, Gpu("8.7", count, shared))
+            assert prepared.plan.workspace_bytes <= reserved
+
+
+def test_workspace_also_for_the_gpu_at_hand() -> None:
+    given, largest = sample("ChannelGate"), Gpu("13.0", 1000, HOPPER.shared_bytes)
+    plugin = of_gpu_at_hand(given, largest)
+    inputs, output = at_batch(given, 1)
+    for each in [*inputs, output]:
+        if len(each.dims) == 4:
+            each.dims = (1, each.dims[1], 1000, 1000)
+    expected = plugin.node.prepare(inputs, output, largest).plan.workspace_bytes
+    dynamic = [Dynamic(each, each.dims, each.dims) for each in inputs]
+    assert plugin.get_workspace_size(dynamic, [Dynamic(output)]) == expected
+    assert expected > max(plugin.node.prepare(inputs, output, gpu).plan.workspace_bytes for gpu in ELSEWHERE)
     assert len(ELSEWHERE) == len(set(ELSEWHERE)) >= 4
 
 
