@@ -17,12 +17,18 @@ from edgefer.kernels.plan import Gpu
 
 _JIT_LOG_BYTES = 16_384
 _UPDATE = "the driver is older than the toolkit that made this binary: update the driver (on a Jetson, JetPack)"
+_PRIMARY = (
+    "kernels are loaded into the GPU's primary context, which must be the current one: with PyCUDA that of "
+    "pycuda.autoprimaryctx, not pycuda.autoinit"
+)
 _HINTS = {
     "CUDA_ERROR_NO_DEVICE": "no GPU is visible here; CUDA_VISIBLE_DEVICES may hide it",
     "CUDA_ERROR_OUT_OF_MEMORY": "the GPU's memory is full: end other programs, or use a smaller batch",
     "CUDA_ERROR_NO_BINARY_FOR_GPU": _UPDATE,
     "CUDA_ERROR_INVALID_IMAGE": _UPDATE,
     "CUDA_ERROR_UNSUPPORTED_PTX_VERSION": _UPDATE,
+    "CUDA_ERROR_INVALID_CONTEXT": _PRIMARY,
+    "CUDA_ERROR_INVALID_HANDLE": _PRIMARY,
     "CUDA_ERROR_ILLEGAL_ADDRESS": "a kernel read or wrote outside its memory; compute-sanitizer tells which one",
     "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES": "the launch plan was made for another GPU",
 }
@@ -125,9 +131,17 @@ class Driver:
         attribute = self.bindings.CUfunction_attribute
         dynamic = attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
         self.call("cuFuncSetAttribute", function, dynamic, shared_bytes)
-        if hasattr(self.bindings, "cuFuncLoad"):  # since CUDA 12.4
-            self.call("cuFuncLoad", function)
+        self._load_function(function)
         return function
+
+    def _load_function(self, function: Any) -> None:
+        if not hasattr(self.bindings, "cuFuncLoad"):  # bindings since CUDA 12.4 have it
+            return
+        try:
+            self.call("cuFuncLoad", function)
+        except RuntimeError as error:  # how cuda.bindings says that the driver is older and has it not
+            if "not found" not in str(error):
+                raise
 
     def allocate(self, size: int) -> int:
         """The address of new memory, aligned to 256 bytes. For no bytes one is taken, so that there is an address."""

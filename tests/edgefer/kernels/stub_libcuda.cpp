@@ -83,7 +83,9 @@ int cuModuleGetFunction(void** function, void*, const char* name) {
 int cuFuncSetAttribute(void*, int attribute, int value) {
     return attribute == 8 && value == 166912 ? kSuccess : kInvalidValue;
 }
+#if !defined(BEFORE_CUDA_12_4)
 int cuFuncLoad(void*) { return kSuccess; }
+#endif
 
 int cuMemAlloc_v2(Address* address, std::size_t size) {
     ++open_things;

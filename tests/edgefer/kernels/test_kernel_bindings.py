@@ -132,9 +132,10 @@ print("done")
 
 
 @pytest.mark.skipif(sys.platform != "linux" or shutil.which("g++") is None, reason="needs g++ on Linux")
-def test_the_real_bindings_take_every_argument(cuda: Any, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [(), ("-DBEFORE_CUDA_12_4",)], ids=["driver", "older driver"])
+def test_the_real_bindings_take_every_argument(cuda: Any, folder: Path, tmp_path: Path, flags: tuple[str, ...]) -> None:
     library = tmp_path / "libcuda.so.1"
-    command = ["g++", "-std=c++17", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", str(library)]
+    command = ["g++", *flags, "-std=c++17", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", str(library)]
     subprocess.run([*command, str(HERE / "stub_libcuda.cpp"), "-ldl"], check=True)
     surroundings = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}
     done = subprocess.run(

@@ -103,6 +103,23 @@ def test_a_driver_without_explicit_loading_will_do(fake_cuda: SimpleNamespace, f
     assert "cuFuncLoad" not in cuda.names
 
 
+@pytest.mark.parametrize("message", ['Function "cuFuncLoad" not found', "other"])
+def test_bindings_that_know_more_than_the_driver_will_do(
+    fake_cuda: SimpleNamespace, folder: Path, message: str
+) -> None:
+    cuda = fake_cuda.make()
+
+    def missing(function: Any) -> Any:
+        raise RuntimeError(message)
+
+    cuda.cuFuncLoad = missing
+    if message == "other":
+        with pytest.raises(RuntimeError, match="other"):
+            Kernels(driver=Driver(cuda), folder=folder)
+    else:
+        assert Kernels(driver=Driver(cuda), folder=folder).gpu == ORIN
+
+
 def test_a_launch_calls_the_driver_once_for_each_kernel_and_nothing_else(
     fake_cuda: SimpleNamespace, folder: Path
 ) -> None:
@@ -143,6 +160,16 @@ def test_a_failing_call_is_named_and_everything_is_given_back(
     kernels.close()
     assert cuda.left_open() == {}
     assert cuda.contexts == []
+
+
+@pytest.mark.parametrize("error", ["CUDA_ERROR_INVALID_HANDLE", "CUDA_ERROR_INVALID_CONTEXT"])
+def test_a_launch_in_another_context_than_the_primary_one_is_explained(
+    fake_cuda: SimpleNamespace, folder: Path, error: str
+) -> None:
+    kernels = Kernels(driver=Driver(fake_cuda.make(cuLaunchKernel=fake_cuda.result[error])), folder=folder)
+    with pytest.raises(DeviceError, match=error) as caught:
+        kernels.launch(plan(), Params(), 0)
+    assert "primary context" in caught.value.hint
 
 
 @pytest.mark.parametrize(
