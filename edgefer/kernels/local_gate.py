@@ -114,8 +114,13 @@ def unsupported(node: LocalGate) -> str:
         return f"{channels} channels, {node.form.code} takes multiples of {node.form.channel_multiple}"
     if node.weights not in weight_types(node.form):
         return f"weights {node.weights} beside {node.form.code}, expected {' or '.join(weight_types(node.form))}"
-    if _tiles(node, Gpu("", 1, LEAST_SHARED_BYTES)) is None:
+    tiles = _tiles(node, Gpu("", 1, LEAST_SHARED_BYTES))
+    if tiles is None:
         return f"{channels} channels and {node.hidden} hidden ones: one pixel's do not fit into shared memory"
+    # So many pixels keep every GPU busy, and those with more shared memory take no smaller tiles.
+    most = tiles[0].columns * MOST_IMAGES
+    if node.pixels > most:
+        return f"{node.pixels} pixels of {channels} channels, at most {most}"
     return ""
 
 

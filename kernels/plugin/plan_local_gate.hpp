@@ -83,9 +83,16 @@ inline std::string unsupported(const LocalGate& node) {
         return problem;
     }
     const Gpu least{0, 0, 1, kLeastSharedBytes};
-    if (!node.hidden_tile(least) || !node.gate_tile(least)) {
+    const std::optional<Tile> first = node.hidden_tile(least);
+    if (!first || !node.gate_tile(least)) {
         return std::to_string(node.channels()) + " channels and " + std::to_string(node.hidden) +
                " hidden ones: one pixel's do not fit into shared memory";
+    }
+    // So many pixels keep every GPU busy, and those with more shared memory take no smaller tiles.
+    const int64_t most = first->columns * kMostImages;
+    if (node.pixels() > most) {
+        return std::to_string(node.pixels()) + " pixels of " + std::to_string(node.channels()) + " channels, at most " +
+               std::to_string(most);
     }
     return "";
 }

@@ -189,7 +189,8 @@ def gated_fusion_cases(draw: Draw) -> Iterator[Line]:
 def local_gate_cases(draw: Draw) -> Iterator[Line]:
     while True:
         form, gpu = draw.of(*FORMS_AND_MORE), draw.gpu()
-        shape = (draw.batch(), draw.channels(form) * draw.of(1, 1, 8), draw.size(40), draw.size(40))
+        most = draw.of(40, 40, 40, 3000)
+        shape = (draw.batch(), draw.channels(form) * draw.of(1, 1, 8), draw.size(most), draw.size(most))
         node = local_gate.LocalGate(shape, draw.size(1000), form, draw.weights(form), draw.scale(form))
         yield (
             words("local_gate", on(gpu), shape, node.hidden, form, node.weights, node.x_scale),

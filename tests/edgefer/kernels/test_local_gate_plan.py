@@ -107,6 +107,7 @@ def test_bytes_by_hand() -> None:
         ({"shape": (1, 16_384, 1, 1)}, "16384 channels and 128 hidden ones: one pixel's do not fit"),
         ({"hidden": 16_384}, "512 channels and 16384 hidden ones: one pixel's do not fit"),
         ({"hidden": 0}, "a size is 0"),
+        ({"shape": (1, 512, 1024, 1024)}, "1048576 pixels of 512 channels, at most 1048560"),
     ],
 )
 def test_what_no_kernel_does_is_said(change: dict[str, object], reason: str) -> None:
@@ -116,6 +117,15 @@ def test_what_no_kernel_does_is_said(change: dict[str, object], reason: str) -> 
         plan(node, ORIN)
     assert reason in refused.value.message
     assert "function body" in refused.value.hint
+
+
+@pytest.mark.parametrize("gpu", GPUS)
+@pytest.mark.parametrize("channels", [8, 512, 2048, 4096])
+def test_the_largest_map_is_within_the_grid(channels: int, gpu: Gpu) -> None:
+    node = replace(NODE, shape=(1, channels, 65_535, 16))
+    while unsupported(node):
+        node = replace(node, shape=(1, channels, 65_535, node.shape[3] - 1))
+    assert max(plan(node, gpu).launches[0].grid[1:]) <= 65_535
 
 
 def test_an_int8_map_without_a_scale_is_refused() -> None:
