@@ -112,7 +112,7 @@ def plugin_class(trt: Any, operation: Operation, offered: Offered, gpus: tuple[G
                 [each.desc for each in inputs],
                 outputs[0].desc,
                 batches=range(max(low, 1), max(high, 1) + 1),
-                gpus=gpus or (*ELSEWHERE, load().gpu),
+                gpus=gpus or tuple(dict.fromkeys((*ELSEWHERE, load().gpu))),
             )
 
         # Running
