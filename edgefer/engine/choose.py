@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from edgefer.bundle.container import Bundle
 from edgefer.bundle.manifest import GraphSpec, PluginPolicy, Precision
 from edgefer.engine.choice_table import ChoiceTable, choice_table
-from edgefer.engine.decision import NO_OPERATOR, POLICIES, Way
+from edgefer.engine.decision import ASKED, NO_OPERATOR, POLICIES, Way
 from edgefer.engine.driver import CudaDriver
 from edgefer.engine.flavours import Flavour
 from edgefer.errors import UsageError
@@ -46,7 +46,7 @@ def choose(
     if not graph.operators:
         return Choice(asked, "inline", NO_OPERATOR)
     if asked != "auto":
-        return Choice(asked, asked, "it was asked for")
+        return Choice(asked, asked, ASKED)
     if driver.gpus and not judge:
         return Choice(asked, None, "both ways are built and timed on this GPU")
     here = judge if driver.gpus else "there is no GPU here to time both ways on"

@@ -16,6 +16,7 @@ RaceVerdict = Literal["faster", "slower", "within-noise"]
 
 
 NO_OPERATOR = "the graph has no operator of domain edgefer"
+ASKED = "it was asked for"
 
 
 class WrittenOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +85,10 @@ class PluginDecision(msgspec.Struct, frozen=True, kw_only=True):
         if self.reason == NO_OPERATOR:
             return ()
         counted = ", ".join(f"{count} {name}" for name, count in self.operators.items())
-        first = f"{counted or 'none'} ({self.asked} was asked for): {self.reason}"
+        asked = f"{self.asked} was asked for"
+        why = f": {asked}" if self.reason == ASKED else f" ({asked}): {self.reason}"
+        first = f"{counted or 'none'}{why}"
         if self.absorbed:
-            first += f"; {len(self.absorbed)} of them read or write INT8"
+            verb = "reads or writes" if len(self.absorbed) == 1 else "read or write"
+            first += f"; {len(self.absorbed)} of them {verb} INT8"
         return (first, *(each.text() for each in self.written_out), *self.notes)

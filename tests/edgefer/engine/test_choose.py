@@ -191,8 +191,12 @@ def test_a_decision_reads_as_sentences() -> None:
         notes=("something went wrong",),
     )
     assert decision.lines() == (
-        "7 CbamAttention (plugin was asked for): it was asked for; 2 of them read or write INT8",
+        "7 CbamAttention: plugin was asked for; 2 of them read or write INT8",
         "node /layer1/cbam (CbamAttention): spatial kernel 9: written out",
         "something went wrong",
     )
+    alone = msgspec.structs.replace(
+        decision, absorbed=("a",), written_out=(), notes=(), asked="auto", reason="it is faster"
+    )
+    assert alone.lines() == ("7 CbamAttention (auto was asked for): it is faster; 1 of them reads or writes INT8",)
     assert PluginDecision(asked="auto", taken="inline", reason=NO_OPERATOR).lines() == ()
