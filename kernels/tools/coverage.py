@@ -8,6 +8,7 @@ A template that no entry uses has no lines here.
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ from edgefer.errors import CompileError, EnvironmentMismatch
 from kernels.tools.emulator import Emulator
 from kernels.tools.host_build import Variant, build_library
 from kernels.tools.judge import failures
-from kernels.tools.operations import OPERATIONS, base_cases_of, entries_of
+from kernels.tools.operations import OPERATIONS, base_cases_of, entries_of, named
 from kernels.tools.sources import by_header
 from kernels.tools.toolchain import INCLUDE, ROOT, toolchain
 
@@ -131,7 +132,9 @@ def main(arguments: Sequence[str]) -> int:
         wrong = failures(emulator, base_cases_of(arguments[1]), ("forward",))
         print("\n".join(wrong))
         return 1 if wrong else 0
-    files = measure(arguments or OPERATIONS)
+    parser = argparse.ArgumentParser(prog="python -m kernels.tools.coverage")
+    parser.add_argument("operations", type=named, nargs="*", default=OPERATIONS, help="by default all")
+    files = measure(parser.parse_args(arguments).operations)
     print(table(files))
     return 0 if total(files) >= LIMIT else 1
 

@@ -28,7 +28,7 @@ from kernels.tools.host_build import BUILD, Variant
 from kernels.tools.includes import included
 from kernels.tools.judge import failure
 from kernels.tools.mutants import Kind, Mutant, by_kind, plant
-from kernels.tools.operations import OPERATIONS, base_cases_of, entries_of, random_cases_of
+from kernels.tools.operations import OPERATIONS, base_cases_of, entries_of, named, random_cases_of
 from kernels.tools.sources import include_path
 from kernels.tools.survivors import ALLOWED, Survivor, allowed
 from kernels.tools.toolchain import INCLUDE, ROOT
@@ -208,7 +208,7 @@ def table(mutants: list[Mutant], caught: dict[int, Caught], reasons: Sequence[Su
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m kernels.tools.mutate")
-    parser.add_argument("operations", nargs="*", default=OPERATIONS)
+    parser.add_argument("operations", type=named, nargs="*", default=OPERATIONS, help="by default all")
     parser.add_argument("--all", action="store_true", help="also bounds and zeros")
     options = parser.parse_args(arguments)
     mutants, caught, reached = run(options.operations, EVERYTHING if options.all else MEETINGS)

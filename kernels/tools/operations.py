@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,17 @@ OPERATIONS = ("cbam", "channel_gate", "gated_pool", "gated_fusion", "local_gate"
 
 GPUS: tuple[Gpu, ...] = (ORIN, replace(ORIN, multiprocessors=8), THOR, HOPPER)
 """Plans depend on the GPU: the more multiprocessors, the smaller the parts that a block takes."""
+
+
+def named(name: str) -> str:
+    """An operation named on a command line.
+
+    Raises:
+        argparse.ArgumentTypeError: there is none of this name.
+    """
+    if name not in OPERATIONS:
+        raise argparse.ArgumentTypeError(f"{name!r} has no kernels; expected some of {', '.join(OPERATIONS)}")
+    return name
 
 
 def entries_of(operation: str) -> tuple[Entry, ...]:
