@@ -49,7 +49,6 @@ def test_what_is_shipped_accesses_memory_as_it_should(name: str, package_index: 
     assert sass.violations(found, limits.load()) == []
 
 
-@pytest.mark.slow  # four compilers, a minute on two cores
 @pytest.mark.network
 def test_the_compilers_make_what_is_in_the_tree(package_index: None) -> None:
     assert cubins.differences(cubins.compile_all()) == []
