@@ -132,6 +132,10 @@ int32_t Plugin::configurePlugin(const DynamicPluginTensorDesc* in, int32_t input
         if (!reason.empty()) {
             throw Failure("no kernel of edgefer::" + std::string(getPluginName()) + " does this: " + reason);
         }
+        if (node_.host() == Host::kTensorRT) {
+            // A workspace that cannot be planned would be taken for none at all: fail here if there are no kernels.
+            load_binary();
+        }
         return kDone;
     });
 }

@@ -168,3 +168,12 @@ def test_a_gpu_without_kernels_is_a_message_that_lists_what_there_is(library: Bu
     assert "no kernels for a GPU of compute capability 7.2; there are: " in answers.log[0]
     assert "cubin for 8.7" in answers.log[0]
     assert "PTX for 8.0 and later" in answers.log[0]
+
+
+@pytest.mark.parametrize("host", FLAVOURS)
+def test_a_builder_that_measures_is_refused_without_kernels(library: BuiltLibrary, host: str) -> None:
+    """It asks for the workspace next, where an error would be taken for none at all."""
+    answers = library.converse([*gated_pool(), "configure"], host=host, FAKE_CAPABILITY="7.2")
+
+    assert answers.lines == ["GatedPool", "1" if host == "tensorrt" else "0"]
+    assert bool(answers.log) == (host == "tensorrt")
