@@ -99,7 +99,7 @@ def write_deepstream(bundle: Bundle, folder: str | os.PathLike[str], options: De
         files, model = _compiled_here(made_from, made_from.logits.name, plan, options)
     files |= {LABELS: labels, CONFIG: _text(bundle.manifest, keys | model | _place(options))}
     written = write_folder(folder, files, marker=CONFIG, force=options.force)
-    return DeepStreamFolder(written, tuple(sorted(files)), tuple(_notes(image, plan)))
+    return DeepStreamFolder(written, tuple(sorted(files)), tuple(_notes(image, plan, options)))
 
 
 def _camera(made_from: Source) -> tuple[InputSpec, ImageSpec]:
@@ -189,12 +189,12 @@ def _text(manifest: Manifest, keys: dict[str, str]) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def _notes(image: ImageSpec, plan: Plan | None) -> list[str]:
+def _notes(image: ImageSpec, plan: Plan | None, options: DeepStreamOptions) -> list[str]:
     notes = list(image_notes(image))
     if plan is None:
         return notes
     notes.append(f"the engine is from {plan.origin}: it loads with its own TensorRT release, on its own kind of GPU")
     notes.append("nvinfer attaches the engine's logits as raw tensors: the application makes the softmax")
-    if plan.plugins is None:
+    if plan.plugins is None and not options.plugin_library:
         notes.append("if the engine has plugins, name their library by --plugin-library (docs/plugin-library.md)")
     return notes

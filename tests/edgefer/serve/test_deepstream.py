@@ -101,6 +101,14 @@ def test_an_engine_gives_raw_tensors(single_bundle: Any, tmp_path: Path) -> None
     assert {**expected, "custom-lib-path": "/opt/plugins.so"}.items() <= found.items()
     assert not {"onnx-file", "classifier-threshold"} & found.keys()
     assert any("softmax" in note for note in written.notes)
+    assert not any("--plugin-library" in note for note in written.notes)
+
+
+def test_of_an_engine_that_may_have_plugins_their_library_is_asked_for(single_bundle: Any, tmp_path: Path) -> None:
+    (tmp_path / "engine").write_bytes(b"an engine")
+    written = write_deepstream(single_bundle(), tmp_path / "face", DeepStreamOptions(plan=str(tmp_path / "engine")))
+    assert "custom-lib-path" not in properties(tmp_path / "face")
+    assert any("--plugin-library" in note for note in written.notes)
 
 
 @pytest.mark.parametrize(("plugins", "line"), [((), False), (("edgefer::CbamAttention",), True)])
