@@ -27,6 +27,10 @@ def main(arguments: Sequence[str], driver: Driver | None = None) -> int:
     parser.add_argument("--parts", default="", help="only those whose names contain one of these words: cases,graphs")
     parser.add_argument("--rounds", type=int, default=Care.rounds, help="rounds of every timing")
     asked = parser.parse_args(arguments)
+    if asked.rounds < 1:
+        parser.error(f"argument --rounds: {asked.rounds} rounds; expected 1 or more")
+    if asked.output is not None and not asked.output.parent.is_dir():
+        parser.error(f"argument -o: there is no folder {asked.output.parent}; make it, or name another")
     console = Console(width=WIDTH, markup=False, highlight=False)
     progress = Console(stderr=True, markup=False, highlight=False)
     try:

@@ -204,6 +204,23 @@ def test_the_command(
     assert "WRONG: bad: cuLaunchKernel failed" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--rounds", "0"], "0 rounds; expected 1 or more"),
+        (["--rounds", "many"], "invalid int value: 'many'"),
+        (["-o", "no/such/folder/gpu.json"], "there is no folder no/such/folder"),
+    ],
+)
+def test_wrong_arguments_are_told_before_anything_runs(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(arguments)
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
+
+
 def test_the_command_without_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def none(driver: Driver | None) -> Any:
         raise DeviceError("there is no CUDA driver", hint="run this where an NVIDIA GPU is")
