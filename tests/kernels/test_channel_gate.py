@@ -109,8 +109,9 @@ def test_one_launch_two_and_no_copy_give_the_same(emulator: Emulator, form: Form
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("gpu", [ORIN, HOPPER, SMALL])
-def test_a_nan_stays_in_its_image_and_reaches_all_of_it(emulator: Emulator, form: Form, gpu: Gpu) -> None:
-    told, x = node(form), drawn()
+@pytest.mark.parametrize("gate", ["sigmoid", "hard_sigmoid"])
+def test_a_nan_stays_in_its_image_and_reaches_all_of_it(emulator: Emulator, form: Form, gpu: Gpu, gate: str) -> None:
+    told, x = node(form, gate=gate), drawn()
     numbers, planned = weights(told), plan(told, gpu)
     clean = gated(emulator, told, x, numbers, planned=planned)
     x[1, 17, 2, 1] = np.nan

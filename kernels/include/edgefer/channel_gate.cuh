@@ -51,7 +51,7 @@ template <class T, class L, class W>
 EDGEFER_DEVICE void channel_gates(const ChannelGateParams& p, const ChannelGateMemory<T>& memory) {
     gates_of<1, kGroup<T, L>>(mlp_of<W>(p), memory.pooled, memory.pitch, memory.hidden, memory.gate, [&p](float score) {
         if (p.hard) {
-            return fminf(fmaxf(p.alpha * score + p.beta, 0.0f), 1.0f) * p.x_scale;
+            return hard_sigmoid(p.alpha * score + p.beta) * p.x_scale;
         }
         return sigmoid(score) * p.x_scale;
     });

@@ -56,7 +56,10 @@ EDGEFER_DEVICE void store_pack(T* address, const Pack<T>& pack) {
 // The division is off by two units in the last place at most, and takes no branch, unlike the exact one.
 EDGEFER_DEVICE float sigmoid(float x) { return __fdividef(1.0f, 1.0f + expf(-x)); }
 
-// A NaN stays one: a broken input must not come out as a plausible zero.
+// A NaN stays one, here and below: a broken input must not come out as a plausible zero.
 EDGEFER_DEVICE float relu(float x) { return x < 0.0f ? 0.0f : x; }
+
+// Of what is scaled and shifted already: as far as it lies within 0..1.
+EDGEFER_DEVICE float hard_sigmoid(float x) { return x < 0.0f ? 0.0f : (x > 1.0f ? 1.0f : x); }
 
 }  // namespace edgefer
