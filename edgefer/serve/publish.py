@@ -82,7 +82,8 @@ def _refuse_existing(target: Path, names: list[str], marker: str, force: bool) -
     existing = [target / name for name in names if _occupied(target / name)]
     if existing and not force:
         listed = ", ".join(map(str, existing))
-        raise UsageError(f"{listed} exists already", hint="--force replaces what edgefer wrote; or name another place")
+        verb = "exists" if len(existing) == 1 else "exist"
+        raise UsageError(f"{listed} {verb} already", hint="--force replaces what edgefer wrote; or name another place")
     for folder in existing:
         if folder.is_symlink() or not (folder / marker).is_file():
             raise UsageError(

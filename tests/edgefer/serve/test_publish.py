@@ -36,7 +36,7 @@ def test_folders_are_written_beside_others(tmp_path: Path) -> None:
 
 def test_what_exists_is_refused_and_stays(tmp_path: Path) -> None:
     write(tmp_path / "models", OLD)
-    with pytest.raises(UsageError, match=r"models/a, .*models/b exists already") as caught:
+    with pytest.raises(UsageError, match=r"models/a, .*models/b exist already") as caught:
         write(tmp_path / "models", NEW)
     assert "--force" in caught.value.hint
     assert contents(tmp_path / "models") == OLD
