@@ -15,7 +15,7 @@ from edgefer.engine.inlining import Operator
 from edgefer.engine.portable import Prepared, prepare
 from edgefer.engine.tensors import Known
 from edgefer.errors import EnvironmentMismatch, PluginMissing
-from edgefer.kernels.cubins import choose, index
+from edgefer.kernels.cubins import choose, index, read
 
 _INLINE = "compile with --plugins inline: TensorRT then computes the operators by itself"
 
@@ -24,14 +24,13 @@ def with_plugins(flavour: Flavour, graph: bytes) -> Prepared:
     """Register the plugins and prepare `graph` for them.
 
     Raises:
-        PluginMissing: they cannot be registered, or there are no kernels for the GPU that the engine is built for.
+        PluginMissing: they cannot be registered, or there are no kernels for the GPU that the engine is built for, or
+            their binaries are damaged.
         BundleError, CompileError: from preparing the graph.
     """
     registered = register_plugins(flavour)
-    if not flavour.builds_without_gpu:
-        with _named(flavour):
-            for gpu in cuda_driver().gpus[:1]:
-                choose(gpu.compute_capability, index())
+    with _named(flavour):
+        _check_kernels(flavour)
     return prepare(graph, registered, unsupported, takes_int8="i8" in flavour.plugin_formats)
 
 
@@ -50,6 +49,18 @@ def register_plugins(flavour: Flavour) -> frozenset[Operator]:
     if not registered:
         raise PluginMissing(f"{flavour.name} {flavour.version} registered none of edgefer's plugins", hint=_INLINE)
     return registered
+
+
+def _check_kernels(flavour: Flavour) -> None:
+    """See that an engine which is built now will find its kernels."""
+    shipped = index()
+    if flavour.builds_without_gpu:
+        # Which GPU will run the engine is not known, so none may be missing.
+        for binary in shipped.binaries:
+            read(binary)
+    else:
+        for gpu in cuda_driver().gpus[:1]:
+            read(choose(gpu.compute_capability, shipped))
 
 
 @contextmanager

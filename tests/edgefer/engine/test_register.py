@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +16,7 @@ from edgefer.engine.flavours import Flavour
 from edgefer.engine.register import register_plugins, unsupported, with_plugins
 from edgefer.engine.tensors import Tensor
 from edgefer.errors import EnvironmentMismatch, PluginMissing
+from edgefer.kernels import cubins
 from edgefer.plugins import registry
 
 TENSORRT = Flavour("tensorrt", SimpleNamespace(IPluginV3=object), "10.3.0")
@@ -74,6 +78,16 @@ def test_an_index_of_kernels_that_is_not_there_is_a_missing_plugin(monkeypatch: 
     monkeypatch.setattr(registering, "index", missing)
     with pytest.raises(PluginMissing, match="the index cannot be read"):
         with_plugins(TENSORRT, b"")
+
+
+def test_a_damaged_binary_shows_in_a_build_without_a_gpu_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shutil.copytree(cubins.FOLDER, tmp_path / "cubins")
+    (tmp_path / "cubins" / "sm_87.cubin.xz").write_bytes(b"cut off")
+    monkeypatch.setattr(registry, "register", lambda flavour: frozenset({("edgefer", "CbamAttention")}))
+    monkeypatch.setattr(registering, "read", partial(cubins.read, folder=tmp_path / "cubins"))
+    ahead = Flavour("tensorrt_rtx", SimpleNamespace(IPluginV3=object, ComputeCapability=object), "1.7.1")
+    with pytest.raises(PluginMissing, match=r"cannot be used with tensorrt_rtx 1\.7\.1: .*sm_87\.cubin\.xz is damaged"):
+        with_plugins(ahead, b"")
 
 
 def test_kernels_are_asked_by_shapes_and_types() -> None:
