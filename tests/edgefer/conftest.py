@@ -3,6 +3,7 @@ inputs), a folder that stands for "/", and a stand-in for NVML."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ from edgefer.bundle.manifest import (
     OutputSpec,
     Provenance,
 )
+
+sys.path.append(str(Path(__file__).parent / "stand_ins"))
 
 LABELS = ("angry", "happy", "neutral", "sad", "surprise")
 

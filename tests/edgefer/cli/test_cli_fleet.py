@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stand_in_engine import stand_in_engine
 
 from edgefer.bundle.container import Bundle
 from edgefer.cli.cache_options import size
@@ -15,10 +15,8 @@ from edgefer.cli.main import main
 from edgefer.engine.cache import EngineCache
 from edgefer.engine.cache_entry import PLAN
 from edgefer.engine.cache_key import CacheKey, cache_key
-from edgefer.engine.compile import CompiledEngine, CompileRequest
+from edgefer.engine.compile import CompileRequest
 from edgefer.engine.driver import CudaDriver, Gpu
-from edgefer.engine.layers import LayerCounts
-from edgefer.engine.report import EngineReport
 from edgefer.errors import UsageError
 
 Capture = pytest.CaptureFixture[str]
@@ -46,27 +44,7 @@ def filled(tiny_bundle: Path, tmp_path: Path) -> tuple[str, CacheKey]:
     """A cache with an engine of the bundle for an Orin, and the engine's key."""
     bundle = Bundle.read(tiny_bundle)
     key = cache_key(bundle.onnx(bundle.graph()), CompileRequest("tensorrt"), RELEASE, ORIN)
-    plan = b"plan" * 1000
-    report = EngineReport(
-        flavour="tensorrt",
-        version=RELEASE,
-        note="",
-        targets=("8.7",),
-        platform="Linux-aarch64",
-        batches=(1,),
-        dynamic=False,
-        workspace_bytes=1 << 30,
-        plugins=(),
-        parsed_sha256="",
-        plan_sha256=hashlib.sha256(plan).hexdigest(),
-        plan_bytes=len(plan),
-        seconds={"total": 1.0},
-        inputs=(),
-        outputs=(),
-        layers=(),
-        counts=LayerCounts(),
-    )
-    EngineCache(tmp_path / "cache").put(key, CompiledEngine(plan=plan, report=report, onnx=b"graph"))
+    EngineCache(tmp_path / "cache").put(key, stand_in_engine(b"plan" * 1000, version=RELEASE))
     return str(tmp_path / "cache"), key
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from stand_in_engine import stand_in_engine
 
 from edgefer.bundle.layout import pack
 from edgefer.bundle.names import MANIFEST
@@ -17,8 +18,6 @@ from edgefer.engine.archive import ArchivedEngine, EngineArchive, is_archive, re
 from edgefer.engine.cache_key import CacheKey, cache_key
 from edgefer.engine.compile import CompiledEngine, CompileRequest
 from edgefer.engine.driver import CudaDriver, Gpu
-from edgefer.engine.layers import LayerCounts
-from edgefer.engine.report import EngineReport
 from edgefer.errors import ArchiveError
 
 ORIN = CudaDriver(version="12.6", gpus=(Gpu(name="Orin", compute_capability="8.7", memory_bytes=8 << 30),))
@@ -26,26 +25,7 @@ KEY = cache_key(b"graph", CompileRequest("tensorrt"), "10.3.0", ORIN)
 
 
 def engine(plan: bytes = b"plan" * 100, version: str = "10.3.0", timing: bytes = b"") -> CompiledEngine:
-    report = EngineReport(
-        flavour="tensorrt",
-        version=version,
-        note="",
-        targets=("8.7",),
-        platform="Linux-aarch64",
-        batches=(1,),
-        dynamic=False,
-        workspace_bytes=1 << 30,
-        plugins=(),
-        parsed_sha256="",
-        plan_sha256=hashlib.sha256(plan).hexdigest(),
-        plan_bytes=len(plan),
-        seconds={"total": 1.0},
-        inputs=(),
-        outputs=(),
-        layers=(),
-        counts=LayerCounts(),
-    )
-    return CompiledEngine(plan=plan, report=report, onnx=b"graph", timing=timing)
+    return stand_in_engine(plan, version=version, timing=timing)
 
 
 def archive(*engines: tuple[CacheKey, CompiledEngine]) -> EngineArchive:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 from filelock import FileLock
+from stand_in_engine import stand_in_engine
 
 from edgefer import atomic
 from edgefer.engine import cache_key as cache_keys
@@ -24,7 +24,6 @@ from edgefer.engine.cache_entry import ENTRY, GRAPH, PLAN, REPORT
 from edgefer.engine.cache_key import CacheKey, cache_key
 from edgefer.engine.compile import CompiledEngine, CompileRequest
 from edgefer.engine.driver import CudaDriver, Gpu
-from edgefer.engine.layers import LayerCounts
 from edgefer.engine.report import EngineReport
 from edgefer.errors import CompileError, EnvironmentMismatch
 from edgefer.progress import Silent
@@ -34,26 +33,7 @@ KEY = cache_key(b"graph", CompileRequest("tensorrt"), "10.3.0", ORIN)
 
 
 def engine(plan: bytes = b"plan" * 1000) -> CompiledEngine:
-    report = EngineReport(
-        flavour="tensorrt",
-        version="10.3.0",
-        note="",
-        targets=("8.7",),
-        platform="Linux-aarch64",
-        batches=(1,),
-        dynamic=False,
-        workspace_bytes=1 << 30,
-        plugins=(),
-        parsed_sha256="",
-        plan_sha256=hashlib.sha256(plan).hexdigest(),
-        plan_bytes=len(plan),
-        seconds={"total": 1.0},
-        inputs=(),
-        outputs=(),
-        layers=(),
-        counts=LayerCounts(),
-    )
-    return CompiledEngine(plan=plan, report=report, onnx=b"graph")
+    return stand_in_engine(plan)
 
 
 class Builder:
@@ -250,7 +230,7 @@ def test_what_an_interrupted_write_left_is_cleared(tmp_path: Path) -> None:
 def test_two_processes_build_once(tmp_path: Path) -> None:
     code = """
 import sys, time, pathlib
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = [sys.argv[2], sys.argv[2] + "/../stand_ins"]
 from test_cache import KEY, engine
 from edgefer.engine.cache import EngineCache
 folder = pathlib.Path(sys.argv[1])

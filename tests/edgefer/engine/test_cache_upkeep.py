@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -12,40 +11,20 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from stand_in_engine import stand_in_engine
 
 from edgefer.engine.cache import EngineCache
 from edgefer.engine.cache_entry import ENTRY, PLAN
 from edgefer.engine.cache_key import CacheKey, cache_key
 from edgefer.engine.compile import CompiledEngine, CompileRequest
 from edgefer.engine.driver import CudaDriver, Gpu
-from edgefer.engine.layers import LayerCounts
-from edgefer.engine.report import EngineReport
 
 ORIN = CudaDriver(version="12.6", gpus=(Gpu(name="Orin", compute_capability="8.7", memory_bytes=8 << 30),))
 KEY = cache_key(b"graph", CompileRequest("tensorrt"), "10.3.0", ORIN)
 
 
 def engine(plan: bytes = b"plan" * 1000) -> CompiledEngine:
-    report = EngineReport(
-        flavour="tensorrt",
-        version="10.3.0",
-        note="",
-        targets=("8.7",),
-        platform="Linux-aarch64",
-        batches=(1,),
-        dynamic=False,
-        workspace_bytes=1 << 30,
-        plugins=(),
-        parsed_sha256="",
-        plan_sha256=hashlib.sha256(plan).hexdigest(),
-        plan_bytes=len(plan),
-        seconds={"total": 1.0},
-        inputs=(),
-        outputs=(),
-        layers=(),
-        counts=LayerCounts(),
-    )
-    return CompiledEngine(plan=plan, report=report, onnx=b"graph")
+    return stand_in_engine(plan)
 
 
 def never() -> CompiledEngine:
@@ -109,7 +88,7 @@ def test_what_another_process_is_writing_is_not_pruned(tmp_path: Path) -> None:
 
 _BUILD = """
 import os, sys, time, pathlib
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = [sys.argv[2], sys.argv[2] + "/../stand_ins"]
 from test_cache_upkeep import KEY, engine
 from edgefer.engine.cache import EngineCache
 from edgefer import atomic
@@ -161,7 +140,7 @@ def test_a_killed_process_leaves_no_lock_and_no_wrong_engine(stage: str, tmp_pat
 
 _PUT = """
 import sys, pathlib
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = [sys.argv[2], sys.argv[2] + "/../stand_ins"]
 from test_cache_upkeep import KEY, engine
 from edgefer.engine.cache import EngineCache
 cache, plan = EngineCache(pathlib.Path(sys.argv[1])), sys.argv[3].encode() * 50_000

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from stand_in_engine import stand_in_engine
 
 from edgefer.bundle.container import Bundle
 from edgefer.bundle.manifest import (
@@ -31,8 +32,6 @@ from edgefer.engine.choose import Choice
 from edgefer.engine.compile import CompiledEngine, CompileRequest
 from edgefer.engine.driver import CudaDriver, Gpu
 from edgefer.engine.flavours import Flavour
-from edgefer.engine.layers import LayerCounts
-from edgefer.engine.report import EngineReport
 from edgefer.errors import EngineMissing, EnvironmentMismatch, UsageError
 
 ORIN = CudaDriver(version="12.6", gpus=(Gpu(name="Orin", compute_capability="8.7", memory_bytes=8 << 30),))
@@ -77,27 +76,7 @@ def key(**request: object) -> CacheKey:
 
 
 def put(cache: EngineCache, at: CacheKey) -> None:
-    plan = b"plan" * 100
-    report = EngineReport(
-        flavour="tensorrt",
-        version=at.version,
-        note="",
-        targets=("8.7",),
-        platform="Linux-aarch64",
-        batches=(1,),
-        dynamic=False,
-        workspace_bytes=1 << 30,
-        plugins=(),
-        parsed_sha256="",
-        plan_sha256=hashlib.sha256(plan).hexdigest(),
-        plan_bytes=len(plan),
-        seconds={"total": 1.0},
-        inputs=(),
-        outputs=(),
-        layers=(),
-        counts=LayerCounts(),
-    )
-    cache.put(at, CompiledEngine(plan=plan, report=report, onnx=GRAPH))
+    cache.put(at, stand_in_engine(b"plan" * 100, version=at.version, onnx=GRAPH))
 
 
 def test_an_engine_that_is_there_is_taken(bundle: Bundle, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from stand_in_engine import stand_in_engine
 
 from edgefer import atomic
 from edgefer.bundle.container import Bundle
@@ -34,8 +34,6 @@ from edgefer.engine.cache_key import CacheKey, cache_key, this_platform
 from edgefer.engine.compile import CompiledEngine, CompileRequest
 from edgefer.engine.driver import CudaDriver, Gpu
 from edgefer.engine.flavours import Flavour
-from edgefer.engine.layers import LayerCounts
-from edgefer.engine.report import EngineReport
 from edgefer.engine.transfer import export_engines, import_engines
 from edgefer.errors import EngineIncompatible, EngineMissing, EnvironmentMismatch, InputError
 
@@ -63,26 +61,7 @@ def key_of(graph: bytes = DAY, driver: CudaDriver = ORIN, version: str = RELEASE
 
 
 def engine_of(key: CacheKey, plan: bytes = b"plan" * 100, timing: bytes = b"") -> CompiledEngine:
-    report = EngineReport(
-        flavour="tensorrt",
-        version=key.version,
-        note="",
-        targets=("8.7",),
-        platform="Linux-aarch64",
-        batches=(1,),
-        dynamic=False,
-        workspace_bytes=1 << 30,
-        plugins=(),
-        parsed_sha256="",
-        plan_sha256=hashlib.sha256(plan).hexdigest(),
-        plan_bytes=len(plan),
-        seconds={"total": 1.0},
-        inputs=(),
-        outputs=(),
-        layers=(),
-        counts=LayerCounts(),
-    )
-    return CompiledEngine(plan=plan, report=report, onnx=b"parsed", timing=timing)
+    return stand_in_engine(plan, version=key.version, onnx=b"parsed", timing=timing)
 
 
 def archive_of(*keys: CacheKey, plan: bytes = b"plan" * 100) -> EngineArchive:
