@@ -15,6 +15,7 @@ from edgefer.bundle.manifest import GraphSpec
 from edgefer.errors import BundleError, EnvironmentMismatch, UsageError
 from edgefer.runtime import openvino_library
 from edgefer.runtime.cpu_form import Asked
+from edgefer.runtime.gpu_settings import GpuSettings
 from edgefer.runtime.onnxruntime_runner import OnnxRuntimeRunner
 from edgefer.runtime.openvino_check import check_answers
 from edgefer.runtime.openvino_runner import OpenVinoRunner
@@ -51,7 +52,8 @@ class RunnerRequest:
     `profile` is an empty folder for the runner to record the time of every layer in; None, and nothing is recorded.
     What the opening does beside loading the graph goes into `seconds`, by stage ("form": deriving the CPU's own form);
     what the runner was set to beyond the request goes into `settings`. `cpu_form` is read by onnxruntime alone: which
-    form of the graph to run, see `edgefer.runtime.cpu_form`.
+    form of the graph to run, see `edgefer.runtime.cpu_form`. `gpu` is read by TensorRT alone;
+    None for the usual settings.
     """
 
     bundle: Bundle
@@ -62,6 +64,7 @@ class RunnerRequest:
     seconds: dict[str, float] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
     cpu_form: Asked = "auto"
+    gpu: GpuSettings | None = None
 
 
 @dataclass(frozen=True)
