@@ -36,10 +36,11 @@ lint: $(STAMP)
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy edgefer export/edgefer_export kernels
 
-# One OpenMP thread a worker: two teams on the same cores take several times as long as two single threads.
+# One OpenMP thread a worker: two teams on the same cores take several times as long as two single threads. A worker that
+# dies ends the run and is named: left to restart it, pytest-xdist waits for ever for tests that are done.
 test: lint rtx
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile -m "not slow" --benchmark-disable \
-	    --cov --cov-report=term --durations=15 tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile --max-worker-restart=0 -m "not slow" \
+	    --benchmark-disable --cov --cov-report=term --durations=15 tests
 
 test-slow: rtx
 	$(PY) -m pytest -m slow --benchmark-disable tests
@@ -74,8 +75,8 @@ cubins: $(STAMP)
 
 # Everything that can be said of the kernels without a GPU; ten minutes on two cores. `make test` runs the quick part.
 kernels: $(STAMP)
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile --benchmark-disable --durations=15 \
-	    tests/kernels tests/edgefer/kernels
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile --max-worker-restart=0 --benchmark-disable \
+	    --durations=15 tests/kernels tests/edgefer/kernels
 	$(PY) -m kernels.tools.coverage
 
 # The C++ plugin library, against this machine's own TensorRT headers; EDGEFER_TENSORRT_INCLUDE says where others are.

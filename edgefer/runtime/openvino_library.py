@@ -13,6 +13,7 @@ from edgefer.errors import EnvironmentMismatch
 _HINT = "pip install 'edgefer[openvino]'"
 _REPORTER = "openvino_telemetry"
 _loading = threading.Lock()
+_cores: list[Any] = []
 
 
 def unavailable() -> str | None:
@@ -50,6 +51,23 @@ def openvino() -> Any:
             details=str(error),
             hint=_HINT,
         ) from error
+
+
+def shared_core() -> Any:
+    """The one `openvino.Core` of this process, made by the first call and kept to the end.
+
+    On CPUs with AMX a core that compiles gives its thread another stack for signal handlers, and takes it back, memory
+    and all, when it goes. Of two cores the one that goes last would put back the other's, which is gone by then, and
+    the next signal that Python handles, such as the one of Ctrl-C, would end the process without a word.
+
+    Raises:
+        EnvironmentMismatch: OpenVINO is not installed, or cannot be loaded.
+    """
+    library = openvino()
+    with _loading:
+        if not _cores:
+            _cores.append(library.Core())
+        return _cores[0]
 
 
 def _installed(module: str) -> bool:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from edgefer.engine.portable import for_parser
 from edgefer.errors import BundleError, CompileError, EdgeferError, InputError
-from edgefer.runtime.openvino_library import openvino
+from edgefer.runtime import openvino_library
 
 PRECISION = "f32"
 """What layers that are not quantised compute in. OpenVINO itself takes bfloat16 where a CPU is fast at it, and answers
@@ -45,13 +45,13 @@ class OpenVinoRunner:
     """
 
     def __init__(self, onnx: bytes, *, threads: int | None = None, profile: bool = False) -> None:
-        ov = openvino()
+        ov = openvino_library.openvino()
         self._version = str(ov.__version__).partition("-")[0]
-        model = self._read(ov, onnx)
+        model = self._read(onnx)
         # The compiled model gives a port the names of every tensor that was merged with it.
         self._inputs = {port.any_name: _shape(port.partial_shape) for port in model.inputs}
         self._outputs = tuple(port.any_name for port in model.outputs)
-        self._compiled = self._compile(ov, model, _properties(threads, profile))
+        self._compiled = self._compile(model, _properties(threads, profile))
         self._idle: deque[Any] = deque([self._compiled.create_infer_request()])
 
     @property
@@ -100,15 +100,15 @@ class OpenVinoRunner:
         """Requests that nobody uses are given back; the model goes with the last reference."""
         self._idle.clear()
 
-    def _read(self, ov: Any, onnx: bytes) -> Any:
+    def _read(self, onnx: bytes) -> Any:
         try:
             inlined = for_parser(bytes(onnx))
         except CompileError as error:
             raise BundleError(error.message, details=error.details, hint=error.hint) from error
-        return self._understood(lambda: ov.Core().read_model(inlined))
+        return self._understood(lambda: openvino_library.shared_core().read_model(inlined))
 
-    def _compile(self, ov: Any, model: Any, properties: Mapping[str, object]) -> Any:
-        core = ov.Core()
+    def _compile(self, model: Any, properties: Mapping[str, object]) -> Any:
+        core = openvino_library.shared_core()
         if _quantises_products(model):
             # OpenVINO 2026.4 fuses small quantised matrix products that follow each other into one loop, and answers
             # nonsense where a batch norm lies between them and a run has one thread.

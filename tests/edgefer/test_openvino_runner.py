@@ -20,6 +20,7 @@ from edgefer.bundle.container import Bundle
 from edgefer.errors import BundleError, EdgeferError, EnvironmentMismatch, InputError, UsageError
 from edgefer.runtime import openvino_runner, runners
 from edgefer.runtime.onnxruntime_runner import OnnxRuntimeRunner
+from edgefer.runtime.openvino_library import shared_core
 from edgefer.runtime.openvino_runner import OpenVinoRunner
 from edgefer.runtime.session import Session
 
@@ -327,9 +328,7 @@ def test_quantised_products_in_a_row_answer_as_written(threads: int | None) -> N
 
 def test_only_products_in_a_row_cost_the_fused_loops(tiny_int8: Quantised) -> None:
     def quantises(data: bytes) -> bool:
-        import openvino
-
-        return openvino_runner._quantises_products(openvino.Core().read_model(data))
+        return openvino_runner._quantises_products(shared_core().read_model(data))
 
     assert quantises(head().data)
     assert not quantises(tiny_int8.data)
@@ -379,3 +378,30 @@ def test_as_much_as_quantising_moves_an_answer_is_allowed(tiny_bundle: Bundle) -
 @pytest.mark.parametrize("options", [{"mask": True}, {"batches": (3,)}, {"batches": (1, 4)}, {"golden": 0}])
 def test_bundles_of_all_kinds_pass_the_check(tiny_bundle_factory: Factory, options: dict[str, Any]) -> None:
     assert Session(tiny_bundle_factory(**options), threads=1).info["runner"] == "openvino"
+
+
+INTERRUPTED = """
+import os, signal, sys, time
+from edgefer.runtime.session import Session
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever it was in the parent
+first = Session(sys.argv[1], device="openvino")
+second = Session(sys.argv[1], device="openvino")
+first.close()
+del first
+second.close()
+del second
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_after_two_sessions_is_an_interrupt_and_no_crash(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.edgefer"
+    tiny_bundle.write(path)
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, str(path)], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefer.errors import EnvironmentMismatch
+from edgefer.runtime.openvino_library import shared_core
 
 Library = Literal["onnxruntime", "openvino"]
 Rate = Literal["fp32", "int8"]
@@ -46,7 +47,7 @@ def _onnxruntime(model: bytes, operand: npt.NDArray[Any], threads: int) -> Calla
 
 
 def _openvino(model: bytes, operand: npt.NDArray[Any], threads: int) -> Callable[[], object]:
-    core = _module("openvino", "openvino").Core()
+    core = shared_core()
     settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
     request = core.compile_model(core.read_model(model), "CPU", settings).create_infer_request()
     return lambda: request.infer({"a": operand}, share_inputs=True, share_outputs=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgefer.benchmark.rivals.rival import Absent, Outputs, Prepared, Task
 from edgefer.engine.portable import for_parser
 from edgefer.errors import BundleError, CompileError, EnvironmentMismatch
-from edgefer.runtime.openvino_library import openvino
+from edgefer.runtime.openvino_library import openvino, shared_core
 from edgefer.runtime.openvino_runner import PRECISION
 
 
@@ -26,7 +26,7 @@ class OpenVinoRival:
             "INFERENCE_NUM_THREADS": task.threads,
         }
         try:
-            core = ov.Core()
+            core = shared_core()
             model = core.read_model(inlined)
             request = core.compile_model(model, "CPU", properties).create_infer_request()
         except RuntimeError as error:

@@ -9,13 +9,14 @@ from edgefer.benchmark.layers import openvino_profile
 from edgefer.benchmark.layers.rows import record
 from edgefer.bundle.container import Bundle
 from edgefer.errors import EdgeferError
+from edgefer.runtime.openvino_library import shared_core
 
-openvino = pytest.importorskip("openvino")
+pytest.importorskip("openvino")
 pytest.importorskip("onnx")
 
 
 def compiled(bundle: Bundle, counters: bool) -> object:
-    core = openvino.Core()
+    core = shared_core()
     settings = {"PERF_COUNT": counters, "INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
     return core.compile_model(core.read_model(bundle.onnx(bundle.graph())), "CPU", settings)
 
