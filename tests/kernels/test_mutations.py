@@ -14,6 +14,8 @@ from kernels.tools.mutate import EVERYTHING, MEETINGS, Caught, survivors
 from kernels.tools.survivors import ALLOWED, allowed
 from kernels.tools.toolchain import INCLUDE, ROOT, Toolchain
 
+pytest.importorskip("torch", reason="the references are in float64 PyTorch")
+
 
 def _run(*arguments: str) -> None:
     # In a process of its own: a defect may break what no signal handler mends.
