@@ -19,6 +19,7 @@ from kernels.tools.toolchain import ROOT, Toolchain
 def test_the_base_cases_run_the_device_code(host: Toolchain) -> None:
     if shutil.which("gcov") is None:
         pytest.skip("no gcov")
+    pytest.importorskip("torch", reason="the references are in float64 PyTorch")
     files = measure(OPERATIONS)
     assert total(files) >= LIMIT, table(files)
 
@@ -29,8 +30,6 @@ from pathlib import Path
 import planted_kernels
 from kernels.tools.emulator import Emulator
 from kernels.tools.host_build import Variant
-
-pytest.importorskip("torch", reason="the references are in float64 PyTorch")
 root, n = Path(sys.argv[1]), int(sys.argv[2])
 entries = [entry for entry in planted_kernels.ENTRIES if entry.name == "planted_one_of_two"]
 variant = Variant(coverage=True, include=planted_kernels.FOLDER, root=root)
