@@ -9,9 +9,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 Advance = Callable[[int], None]
+
+
+def show(advance: Advance, part: str) -> None:
+    """Name the part of a task that is at work, where the reporter has room for it; `advance` is what `task` gave."""
+    named = getattr(advance, "show", None)
+    if named is not None:
+        named(part)
 
 
 class Reporter(Protocol):
@@ -36,6 +46,22 @@ class Silent:
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+
+class _Bar:
+    """One bar of a terminal, which can name the part that is at work beside the task."""
+
+    def __init__(self, progress: Progress, name: str, total: int | None) -> None:
+        self._progress, self._name = progress, name
+        self._handle = progress.add_task(name, total=total)
+
+    def __call__(self, units: int) -> None:
+        self._progress.advance(self._handle, units)
+
+    def show(self, part: str) -> None:
+        from rich.markup import escape
+
+        self._progress.update(self._handle, description=escape(f"{self._name}: {part}" if part else self._name))
 
 
 class Terminal:
@@ -64,8 +90,7 @@ class Terminal:
             disable=not self._console.is_terminal,
             transient=True,
         ) as progress:
-            handle = progress.add_task(name, total=total)
-            yield lambda units: progress.advance(handle, units)
+            yield _Bar(progress, name, total)
 
     def note(self, text: str) -> None:
         self.notes.append(text)

@@ -108,6 +108,7 @@ def _add_engine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--engine-out", metavar="FILE", help="copy the compiled plan here")
     group.add_argument("--print-trtexec", **_FLAG, help="print the equivalent trtexec line")
     group.add_argument("--cache", metavar="FOLDER", help="folder of compiled plans (in the user's cache)")
+    group.add_argument("--workspace", metavar="SIZE", help="limit of the builder's scratch memory, such as 512M (1GiB)")
     group.add_argument("--require-cached", **_FLAG, help="take a bundle's engine from the cache, and build none")
 
 
@@ -163,6 +164,7 @@ def _recompile(spec: BuildSpec, told: Reporter) -> Outcome:
         cache=cache,
         engine_out=spec.engine_out,
         require_cached=spec.require_cached,
+        workspace_bytes=spec.workspace,
     )
     if not result.graphs:
         raise EnvironmentMismatch(

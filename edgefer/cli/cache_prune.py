@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from edgefer.cli.cache_options import add_cache, engine_cache, size
+from edgefer.cli.cache_options import add_cache, engine_cache
 from edgefer.cli.output import Outcome
+from edgefer.size import size
 
 DESCRIPTION = """\
 Remove unusable engines and what interrupted writes left from the cache, and then the least recently used engines

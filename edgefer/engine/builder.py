@@ -10,10 +10,10 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from edgefer.engine.flavours import Flavour
 from edgefer.engine.layers import HEADER
@@ -64,7 +64,24 @@ class Built:
     seconds: dict[str, float]
 
 
-def build(flavour: Flavour, onnx: bytes, batches: tuple[int, ...], workspace_bytes: int, log: BuildLog) -> Built:
+class Attachment(Protocol):
+    """Something that takes part in a build: a timing cache, or whoever watches its progress. It raises nothing."""
+
+    def attach(self, trt: Any, config: Any) -> None:
+        """Before the build, with its configuration whole."""
+
+    def collect(self, trt: Any, config: Any) -> None:
+        """After a build that gave a plan, while the builder is still there."""
+
+
+def build(
+    flavour: Flavour,
+    onnx: bytes,
+    batches: tuple[int, ...],
+    workspace_bytes: int,
+    log: BuildLog,
+    attachments: Sequence[Attachment] = (),
+) -> Built:
     """Parse `onnx` and build a plan with one profile per batch where its batch is dynamic.
 
     Raises:
@@ -93,6 +110,8 @@ def build(flavour: Flavour, onnx: bytes, batches: tuple[int, ...], workspace_byt
             profile.set_shape(name, shape, shape, shape)
         if config.add_optimization_profile(profile) < 0:
             raise CompileError(f"TensorRT refused the profile {shapes}", hint="try another batch", details=log.text())
+    for each in attachments:
+        each.attach(trt, config)
     with timed(seconds, "build"):
         plan = builder.build_serialized_network(network, config)
         if plan is None:
@@ -103,6 +122,8 @@ def build(flavour: Flavour, onnx: bytes, batches: tuple[int, ...], workspace_byt
                 details=log.text(),
             )
         data = bytes(plan)
+    for each in attachments:
+        each.collect(trt, config)
     dynamic = any(-1 in each.shape for each in inputs)
     return Built(plan=data, inputs=inputs, outputs=outputs, dynamic=dynamic, seconds=seconds)
 

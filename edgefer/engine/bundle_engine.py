@@ -38,6 +38,11 @@ class GraphEngine:
     trtexec: str
     copy: Path | None = None
 
+    @property
+    def digest(self) -> str:
+        """The digest of the engine's key, by which `EngineCache.discard` knows it."""
+        return self.path.parent.name
+
 
 @dataclass(frozen=True)
 class EngineResult:
@@ -76,6 +81,7 @@ def compile_bundle(
     engine_out: str | os.PathLike[str] | None = None,
     timeout: float | None = None,
     require_cached: bool = False,
+    workspace_bytes: int | None = None,
 ) -> EngineResult:
     """Compile every graph of `bundle` for this machine, or take it from the cache.
 
@@ -89,6 +95,7 @@ def compile_bundle(
         engine_out: also copy the plan there; with several graphs their names go before the suffix.
         timeout: seconds for compiling one graph; None for no limit.
         require_cached: build nothing.
+        workspace_bytes: limit of the builder's scratch memory; None for 1 GiB. Another limit is another engine.
 
     Raises:
         UsageError: no such flavour, no such policy for plugins, or an engine is required of the flavour `none`.
@@ -116,7 +123,7 @@ def compile_bundle(
     notes += [line.text() for line in known_bad(chosen.name, chosen.version)]
     for note in notes:
         reporter.note(note)
-    work = BundleWork(bundle, chosen, driver, cache or EngineCache(), reporter, timeout, plugins)
+    work = BundleWork(bundle, chosen, driver, cache or EngineCache(), reporter, timeout, plugins, workspace_bytes)
     engines = []
     for graph in bundle.manifest.graphs:
         engine = _engine(work, graph, require_cached)
@@ -134,6 +141,7 @@ def cached_report(
     cache: EngineCache | None = None,
     *,
     plugins: str | None = None,
+    workspace_bytes: int | None = None,
 ) -> EngineReport | None:
     """The report of the graph's engine where the cache holds one; None without one, or without any TensorRT.
 
@@ -146,7 +154,8 @@ def cached_report(
         chosen = detect(flavour, driver)
     except EnvironmentMismatch:
         return None
-    return BundleWork(bundle, chosen, driver, cache or EngineCache(), Silent(), None, plugins).cached(graph)
+    work = BundleWork(bundle, chosen, driver, cache or EngineCache(), Silent(), None, plugins, workspace_bytes)
+    return work.cached(graph)
 
 
 def _engine(work: BundleWork, graph: GraphSpec, require_cached: bool) -> GraphEngine:

@@ -13,7 +13,7 @@ from edgefer.bundle.manifest import GraphSpec
 from edgefer.engine.cache import EngineCache
 from edgefer.engine.cache_key import CacheKey, cache_key
 from edgefer.engine.choose import Choice, choose, policy_of
-from edgefer.engine.compile import CompiledEngine, CompileRequest, compile_onnx
+from edgefer.engine.compile import DEFAULT_WORKSPACE_BYTES, CompiledEngine, CompileRequest, compile_onnx
 from edgefer.engine.decision import PluginDecision, RaceResult, Way
 from edgefer.engine.driver import CudaDriver
 from edgefer.engine.faster import build_faster
@@ -27,7 +27,8 @@ from edgefer.progress import Reporter
 
 @dataclass(frozen=True)
 class BundleWork:
-    """Compiling the graphs of one bundle. `plugins` is the policy asked for, None for that of the manifest."""
+    """Compiling the graphs of one bundle. `plugins` is the policy asked for, None for that of the manifest;
+    `workspace_bytes` the limit of the builder's scratch memory, None for the usual one."""
 
     bundle: Bundle
     flavour: Flavour
@@ -36,6 +37,7 @@ class BundleWork:
     reporter: Reporter
     timeout: float | None
     plugins: str | None
+    workspace_bytes: int | None = None
 
     def engine(self, graph: GraphSpec) -> tuple[Path, EngineReport, bool]:
         """The plan's path in the cache, its report, and whether it was there.
@@ -114,10 +116,17 @@ class BundleWork:
         return lambda: build_faster(lambda way: self._compiled(onnx, graph, way), run, data)
 
     def _compiled(self, onnx: bytes, graph: GraphSpec, way: Way) -> CompiledEngine:
-        return compile_onnx(onnx, self._request(graph, way), timeout=self.timeout, reporter=self.reporter)
+        return compile_onnx(
+            onnx,
+            self._request(graph, way),
+            timeout=self.timeout,
+            reporter=self.reporter,
+            timing=self.cache.timing_folder,
+        )
 
     def _request(self, graph: GraphSpec, way: Way) -> CompileRequest:
-        return CompileRequest(self.flavour.name, batches=graph.batches, way=way)
+        workspace = DEFAULT_WORKSPACE_BYTES if self.workspace_bytes is None else self.workspace_bytes
+        return CompileRequest(self.flavour.name, graph.batches, workspace, way)
 
     def _key(self, graph: GraphSpec, way: Way) -> CacheKey:
         return cache_key(self.bundle.onnx(graph), self._request(graph, way), self.flavour.version, self.driver)

@@ -37,11 +37,13 @@ Placed = Literal["stored", "replaced", "there"]
 class EngineCache:
     """Engines under `directory`, or the folder that EDGEFER_CACHE names, or the user's cache folder.
 
+    `timing_folder` beside them has TensorRT's timing caches, which `edgefer.engine.timing_cache` is about.
     When storing makes the entries larger than `max_bytes`, the least recently used ones go; the one just stored stays.
     """
 
     def __init__(self, directory: str | os.PathLike[str] | None = None, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
-        self.directory = (Path(directory) if directory is not None else cache_folder()) / "engines"
+        folder = Path(directory) if directory is not None else cache_folder()
+        self.directory, self.timing_folder = folder / "engines", folder / "timing"
         self.max_bytes = max_bytes
 
     def find(self, key: CacheKey) -> tuple[Path, EngineReport] | None:
@@ -125,6 +127,28 @@ class EngineCache:
             with self._writing():
                 self._store(digest, key, engine)
         return "stored" if there is None else "replaced"
+
+    def discard(self, digest: str, plan_sha256: str) -> bool:
+        """Remove the engine with this digest of its key, if its plan is still this one; whether it was.
+
+        For an engine that TensorRT does not take, or that answers wrong: its bytes are sound, and without this it
+        would be served for ever. One that another process has put in its place meanwhile stays.
+
+        Raises:
+            EnvironmentMismatch: the folder cannot be written.
+        """
+        if not (self.directory / digest).exists():
+            return False
+        with self._locked(digest, Silent()), self._writing():
+            found = read_entry(self.directory / digest)
+            if found is None or found[0].plan_sha256 != plan_sha256:
+                return False
+            # Out of sight by one rename: a process that is killed here leaves no half entry to be read.
+            refused = self.directory / f"{_PART}{digest}"
+            shutil.rmtree(refused, ignore_errors=True)
+            (self.directory / digest).rename(refused)
+            shutil.rmtree(refused, ignore_errors=True)
+        return True
 
     def prune(self, max_bytes: int | None = None, keep: Collection[str] = ()) -> tuple[str, ...]:
         """Remove what interrupted writes left, damaged entries, and the least recently used ones above `max_bytes`.

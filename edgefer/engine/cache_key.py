@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 
 import msgspec
 
@@ -12,6 +11,7 @@ from edgefer.engine.compile import CompileRequest
 from edgefer.engine.driver import CudaDriver
 from edgefer.engine.plugin_identity import PluginIdentity, plugin_identity
 from edgefer.engine.portable import RULES_VERSION
+from edgefer.engine.this_platform import this_platform
 
 CACHE_SCHEMA = 2
 
@@ -74,8 +74,3 @@ def cache_key(
         driver=driver.version if gpu else None,
         platform=this_platform(),
     )
-
-
-def this_platform() -> str:
-    """Operating system and machine, such as "Linux-aarch64"."""
-    return f"{platform.system()}-{platform.machine()}"

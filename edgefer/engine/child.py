@@ -17,8 +17,9 @@ from pathlib import Path
 
 import edgefer
 from edgefer.engine import protocol
+from edgefer.engine.progress import Watch
 from edgefer.errors import CompileError, EnvironmentMismatch
-from edgefer.progress import Advance, Reporter
+from edgefer.progress import Reporter
 
 _TAIL_BYTES = 16_384
 _POLL_SECONDS = 0.2
@@ -39,12 +40,14 @@ def private_folder(prefix: str) -> tempfile.TemporaryDirectory[str]:
 def run(command: Sequence[str], folder: Path, *, task: str, timeout: float | None = None, reporter: Reporter) -> int:
     """Run the child to its end and return its exit status; it does not outlive this call.
 
-    Its output goes to `protocol.LOG` in `folder`. `reporter` hears one unit of `task` a second.
+    Its output goes to `protocol.LOG` in `folder`. `reporter` hears one unit of `task` a second, or how far the child
+    is where it writes that to `protocol.PROGRESS`.
 
     Raises:
         subprocess.TimeoutExpired: it took longer than `timeout` seconds and was stopped.
     """
-    with (folder / protocol.LOG).open("wb") as log, reporter.task(task) as advance:
+    watch = Watch(reporter, task, folder / protocol.PROGRESS)
+    with (folder / protocol.LOG).open("wb") as log, watch.opened():
         child = subprocess.Popen(
             command,
             cwd=folder,  # not the caller's: `-m` puts it on the module path, where any file could shadow a package
@@ -55,7 +58,7 @@ def run(command: Sequence[str], folder: Path, *, task: str, timeout: float | Non
             start_new_session=True,
         )
         try:
-            return _wait(child, timeout, advance)
+            return _wait(child, timeout, watch)
         except BaseException:
             _kill(child)
             raise
@@ -89,15 +92,13 @@ def no_room(error: OSError) -> EnvironmentMismatch:
     )
 
 
-def _wait(child: subprocess.Popen[bytes], timeout: float | None, advance: Advance) -> int:
-    started, told = time.monotonic(), 0
+def _wait(child: subprocess.Popen[bytes], timeout: float | None, watch: Watch) -> int:
+    started = time.monotonic()
     while True:
         elapsed = time.monotonic() - started
         if timeout is not None and elapsed >= timeout:
             raise subprocess.TimeoutExpired(child.args, timeout)
-        if int(elapsed) > told:
-            advance(int(elapsed) - told)
-            told = int(elapsed)
+        watch.tick(elapsed)
         step = _POLL_SECONDS if timeout is None else min(_POLL_SECONDS, timeout - elapsed)
         with contextlib.suppress(subprocess.TimeoutExpired):
             return child.wait(step)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -25,6 +25,7 @@ from edgefer.engine.decision import Way
 from edgefer.engine.flavours import FlavourName
 from edgefer.engine.protocol import Failure, WorkerRequest
 from edgefer.engine.report import EngineReport
+from edgefer.engine.timing_store import remove_cache
 from edgefer.errors import CompileError, EdgeferError, UsageError
 from edgefer.progress import Reporter, Silent
 
@@ -65,7 +66,8 @@ class CompileRequest:
 class CompiledEngine:
     """A plan, the record of how it came about, and the ONNX that TensorRT's parser was given.
 
-    `timing` is TensorRT's timing cache after the build, empty where none was kept.
+    `timing` is TensorRT's timing cache after the build, as `edgefer.engine.timing_file` writes it; empty where none was
+    kept.
     """
 
     plan: bytes
@@ -81,11 +83,13 @@ def compile_onnx(
     timeout: float | None = None,
     reporter: Reporter | None = None,
     command: Sequence[str] = WORKER,
+    timing: Path | None = None,
 ) -> CompiledEngine:
     """Compile `onnx` (portable: functions of domain `edgefer` are dealt with here) into a TensorRT plan.
 
-    `timeout` is in seconds, None for none. `reporter` hears one unit a second. `command` is the child's command line
-    before the folder.
+    `timeout` is in seconds, None for none. `reporter` hears how far the build is, where TensorRT tells, or else one
+    unit a second. `command` is the child's command line before the folder. `timing` is the folder of TensorRT's timing
+    caches, which the build begins with and adds to; None builds without.
 
     Raises:
         CompileError: TensorRT refused the graph, the child died or ran out of time; `details` has the log's tail.
@@ -94,23 +98,49 @@ def compile_onnx(
         BundleError: the bytes are not an ONNX model.
     """
     started = time.perf_counter()
+    reporter = reporter or Silent()
+    engine = _compiled(onnx, request, timing, timeout, reporter, command)
+    if engine is None:  # TensorRT died of its timing cache, which is gone now
+        engine = _compiled(onnx, request, None, timeout, reporter, command)
+    if engine is None:
+        raise RuntimeError("a build without a timing cache cannot die of it")
+    seconds = {**engine.report.seconds, "total": time.perf_counter() - started}
+    return replace(engine, report=msgspec.structs.replace(engine.report, seconds=seconds))
+
+
+def _compiled(
+    onnx: bytes,
+    request: CompileRequest,
+    timing: Path | None,
+    timeout: float | None,
+    reporter: Reporter,
+    command: Sequence[str],
+) -> CompiledEngine | None:
+    """What one child made; None where it died while it was at work on a timing cache, which is removed."""
     with child.private_folder("edgefer-compile-") as name:
         folder = Path(name)
-        _ask(folder, onnx, request)
-        code = _run([*command, str(folder)], folder, timeout, reporter or Silent(), request.flavour)
+        _ask(folder, onnx, request, timing)
+        code = _run([*command, str(folder)], folder, timeout, reporter, request.flavour)
+        stage = folder / protocol.TIMING_STAGE
+        if code < 0 and timing is not None and stage.exists():
+            path = stage.read_text(encoding="utf-8")
+            left = remove_cache(Path(path)) if path else ""
+            reporter.note(f"TensorRT died of the timing cache {path}: the engine is built again without it{left}")
+            return None
         engine = _answer(folder, code)
-    seconds = {**engine.report.seconds, "total": time.perf_counter() - started}
-    report = msgspec.structs.replace(engine.report, seconds=seconds)
-    return CompiledEngine(plan=engine.plan, report=report, onnx=engine.onnx)
+    for note in engine.report.timing_cache.notes if engine.report.timing_cache is not None else ():
+        reporter.note(note)
+    return engine
 
 
-def _ask(folder: Path, onnx: bytes, request: CompileRequest) -> None:
+def _ask(folder: Path, onnx: bytes, request: CompileRequest, timing: Path | None) -> None:
     asked = WorkerRequest(
         flavour=request.flavour,
         batches=request.batches,
         workspace_bytes=request.workspace_bytes,
         way=request.way,
         parent=os.getpid(),
+        timing=None if timing is None else str(timing.absolute()),
     )
     try:
         (folder / protocol.GRAPH).write_bytes(onnx)
@@ -169,4 +199,10 @@ def _engine(folder: Path, report: Path) -> CompiledEngine:
     plan = (folder / protocol.PLAN).read_bytes()
     if hashlib.sha256(plan).hexdigest() != record.plan_sha256:
         raise CompileError("the plan that came back is not the one reported", hint="try again; check the disk")
-    return CompiledEngine(plan=plan, report=record, onnx=(folder / protocol.PARSED).read_bytes())
+    timing = folder / protocol.TIMING
+    return CompiledEngine(
+        plan=plan,
+        report=record,
+        onnx=(folder / protocol.PARSED).read_bytes(),
+        timing=timing.read_bytes() if timing.exists() else b"",
+    )

@@ -15,14 +15,17 @@ import msgspec
 
 _COMPUTE_CAPABILITY_MAJOR = 75  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
 _COMPUTE_CAPABILITY_MINOR = 76
+_INTEGRATED = 18
 
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True):
-    """One GPU: its name, compute capability such as "8.7", and memory in bytes."""
+    """One GPU: its name, compute capability such as "8.7", and memory in bytes, which is the host's own where the GPU
+    is `integrated`, as on a Jetson."""
 
     name: str
     compute_capability: str
     memory_bytes: int
+    integrated: bool = False
 
 
 class CudaDriver(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,10 +81,13 @@ def _gpu(cuda: Any, ordinal: int) -> Gpu:
     major, minor = ctypes.c_int(), ctypes.c_int()
     _call(cuda, "cuDeviceGetAttribute", ctypes.byref(major), _COMPUTE_CAPABILITY_MAJOR, device)
     _call(cuda, "cuDeviceGetAttribute", ctypes.byref(minor), _COMPUTE_CAPABILITY_MINOR, device)
+    integrated = ctypes.c_int()
+    _call(cuda, "cuDeviceGetAttribute", ctypes.byref(integrated), _INTEGRATED, device)
     return Gpu(
         name=name.value.decode(errors="replace"),
         compute_capability=f"{major.value}.{minor.value}",
         memory_bytes=memory.value,
+        integrated=bool(integrated.value),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 
@@ -75,4 +76,4 @@ def _told(
         race=result,
     )
     report = msgspec.structs.replace(engine.report, decision=decision)
-    return CompiledEngine(plan=engine.plan, report=report, onnx=engine.onnx)
+    return replace(engine, report=report)

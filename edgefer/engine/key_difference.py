@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
-from edgefer.engine.cache_key import CACHE_SCHEMA, CacheKey, this_platform
+from edgefer.engine.cache_key import CACHE_SCHEMA, CacheKey
 from edgefer.engine.driver import CudaDriver
 from edgefer.engine.flavours import FLAVOURS, load
 from edgefer.engine.plugin_identity import PluginIdentity, plugin_identity
 from edgefer.engine.portable import RULES_VERSION
+from edgefer.engine.this_platform import this_platform
 from edgefer.errors import EnvironmentMismatch
 
 _TITLES = {

@@ -7,6 +7,7 @@ import msgspec
 from edgefer.engine.attention_check import AttentionCheck
 from edgefer.engine.decision import PluginDecision
 from edgefer.engine.layers import LayerCounts, LayerReport
+from edgefer.engine.workspace import Workspace
 
 
 class TensorReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +18,14 @@ class TensorReport(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str
 
 
+class TimingReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the timing cache: bytes that the build began with, bytes that it left, and what went wrong."""
+
+    before_bytes: int
+    after_bytes: int
+    notes: tuple[str, ...] = ()
+
+
 class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     """What was built, from what, by what, for what, in how long.
 
@@ -25,6 +34,8 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     `parsed_sha256` is of the ONNX that the parser was given, after functions were inlined or stripped. `note` says
     what an engine of this flavour is not good for. `plugins` are the operators (`domain::name`) that plugins compute in
     it, and `decision` says why these and no others; `fused_attention` how its self-attention was compiled.
+    `workspace_bytes` is the limit that was asked for and `workspace` what the builder was given; `timing_cache` is
+    None where TensorRT builds without one.
     """
 
     flavour: str
@@ -50,3 +61,5 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     log_tail: str = ""
     decision: PluginDecision | None = None
     fused_attention: AttentionCheck | None = None
+    workspace: Workspace | None = None
+    timing_cache: TimingReport | None = None

@@ -14,6 +14,8 @@ from edgefer.engine.cache_key import CacheKey
 from edgefer.engine.compile import CompiledEngine
 from edgefer.engine.driver import CudaDriver, cuda_driver
 from edgefer.engine.key_difference import differences, on_this_machine
+from edgefer.engine.timing_file import TimingKey
+from edgefer.engine.timing_store import TimingStore
 from edgefer.errors import EngineIncompatible, EngineMissing
 from edgefer.progress import Reporter
 
@@ -62,7 +64,8 @@ def import_engines(
     reporter: Reporter | None = None,
 ) -> tuple[ImportedEngine, ...]:
     """Store the engines of a verified archive that are for this machine; all of them or, without `any_machine`, none
-    where a graph is left without one.
+    where a graph is left without one. Their timing caches are kept for the next builds; one that is damaged or of
+    another machine is a note.
 
     Args:
         archive: what `EngineArchive.read` gave.
@@ -85,9 +88,19 @@ def import_engines(
         placed: Placed | Literal["skipped"] = "skipped"
         if any_machine or not why:
             placed = cache.put(entry.key, engine, reporter)
+            refused = _timing(cache, entry.key, engine)
+            if refused and reporter is not None:
+                reporter.note(refused)
         done.append(ImportedEngine(role=entry.role, digest=digest, placed=placed, why=why))
     cache.prune(keep=[each.digest for each in done])
     return tuple(done)
+
+
+def _timing(cache: EngineCache, key: CacheKey, engine: CompiledEngine) -> str:
+    """Offer the timing cache of an engine to the next builds; an empty answer, or why it was not taken."""
+    if not engine.timing:
+        return ""
+    return TimingStore(cache.timing_folder, TimingKey.of(key)).offer(engine.timing)
 
 
 def _unfit(key: CacheKey, driver: CudaDriver) -> tuple[str, ...]:

@@ -19,16 +19,32 @@ import msgspec
 
 from edgefer import atomic
 from edgefer.engine.attention_check import check_attention
-from edgefer.engine.builder import BuildLog, build, timed
+from edgefer.engine.builder import Attachment, BuildLog, build, timed
 from edgefer.engine.decision import PluginDecision
-from edgefer.engine.driver import cuda_driver
+from edgefer.engine.driver import Gpu, cuda_driver
 from edgefer.engine.flavours import Flavour, load
 from edgefer.engine.layers import count, parse_layers
 from edgefer.engine.plugin_nodes import DOMAIN
 from edgefer.engine.portable import Prepared, holds_operators, prepare
-from edgefer.engine.protocol import FAILURE, GRAPH, PARSED, PLAN, REPORT, REQUEST, Failure, WorkerRequest
+from edgefer.engine.progress import BuildProgress
+from edgefer.engine.protocol import (
+    FAILURE,
+    GRAPH,
+    PARSED,
+    PLAN,
+    PROGRESS,
+    REPORT,
+    REQUEST,
+    TIMING,
+    TIMING_STAGE,
+    Failure,
+    WorkerRequest,
+)
 from edgefer.engine.register import with_plugins
 from edgefer.engine.report import EngineReport
+from edgefer.engine.this_platform import this_platform
+from edgefer.engine.timing_cache import timing_of
+from edgefer.engine.workspace import bounded
 from edgefer.errors import CompileError, EdgeferError
 
 _MAX_UNPARSED = 20
@@ -66,10 +82,18 @@ def _compile(folder: Path, request: WorkerRequest) -> EngineReport:
     onnx = prepared.onnx
     (folder / PARSED).write_bytes(onnx)  # not flushed to disk: it is read once, and by its digest
     log = BuildLog()
-    built = build(flavour, onnx, request.batches, request.workspace_bytes, log)
+    gpu = _gpu(flavour)
+    workspace = bounded(request.workspace_bytes, gpu)
+    timing = timing_of(flavour, gpu, request.timing, folder / TIMING_STAGE)
+    attachments: list[Attachment] = [BuildProgress(folder / PROGRESS)]
+    if timing is not None:
+        attachments.append(timing)
+    built = build(flavour, onnx, request.batches, workspace.given_bytes, log, attachments)
     (folder / PLAN).write_bytes(built.plan)
+    if timing is not None:
+        (folder / TIMING).write_bytes(timing.packed())
     layers, unparsed = parse_layers(log.layers)
-    warnings = [*log.warnings]
+    warnings = [*log.warnings, *([workspace.warning] if workspace.warning else [])]
     if not layers:
         warnings.append("the build log describes no layers: which precision they run in is not known")
     attention = check_attention(onnx, layers)
@@ -78,8 +102,8 @@ def _compile(folder: Path, request: WorkerRequest) -> EngineReport:
         flavour=flavour.name,
         version=flavour.version,
         note=flavour.note,
-        targets=_targets(flavour),
-        platform=f"{platform.system()}-{platform.machine()}",
+        targets=_targets(flavour, gpu),
+        platform=this_platform(),
         batches=request.batches,
         dynamic=built.dynamic,
         workspace_bytes=request.workspace_bytes,
@@ -98,6 +122,8 @@ def _compile(folder: Path, request: WorkerRequest) -> EngineReport:
         log_tail=log.text(),
         decision=_decision(request, prepared),
         fused_attention=attention,
+        workspace=workspace,
+        timing_cache=None if timing is None else timing.report(),
     )
 
 
@@ -131,10 +157,15 @@ def _decision(request: WorkerRequest, prepared: Prepared) -> PluginDecision:
     )
 
 
-def _targets(flavour: Flavour) -> tuple[str, ...]:
+def _gpu(flavour: Flavour) -> Gpu | None:
+    """The GPU that is built on; None where none takes part."""
+    return None if flavour.builds_without_gpu else next(iter(cuda_driver().gpus), None)
+
+
+def _targets(flavour: Flavour, gpu: Gpu | None) -> tuple[str, ...]:
     if flavour.builds_without_gpu:
         return (f"default of {flavour.name}",)
-    return tuple(gpu.compute_capability for gpu in cuda_driver().gpus[:1])
+    return () if gpu is None else (gpu.compute_capability,)
 
 
 def die_with_parent(parent: int) -> None:

@@ -125,6 +125,7 @@ def build(spec: BuildSpec, reporter: Reporter | None = None) -> BuildResult:
                     reporter=reporter,
                     cache=cache,
                     engine_out=spec.engine_out,
+                    workspace_bytes=spec.workspace,
                 )
     except EdgeferError as error:
         raise type(error)(

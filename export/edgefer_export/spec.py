@@ -76,6 +76,7 @@ class BuildSpec:
         report: folder of the report; None puts it beside the bundle, see `report_folder`.
         cache: folder of compiled engines; None is the user's cache folder.
         require_cached: with a bundle as `network`: take its engine from the cache, and build none.
+        workspace: limit of the builder's scratch memory in bytes; None for 1 GiB.
         command: the exact command, for the report and the manifest.
 
     Raises:
@@ -119,6 +120,7 @@ class BuildSpec:
     report: Path | None = None
     cache: Path | None = None
     require_cached: bool = False
+    workspace: int | None = None
     command: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -126,6 +128,10 @@ class BuildSpec:
         _check_ranges(self)
         if self.flavour == "none" and self.engine_out is not None:
             raise UsageError("`--engine-out` needs an engine, but `--flavour none` builds none.")
+        if self.workspace is not None and self.workspace < 1:
+            raise UsageError("`--workspace` is at least one byte.", hint="1GiB is usual; leave it out for that.")
+        if self.flavour == "none" and self.workspace is not None:
+            raise UsageError("`--workspace` is for building an engine, but `--flavour none` builds none.")
         if self.require_cached and kind != "bundle":
             raise UsageError(
                 f"`--require-cached` takes the engine of a bundle from the cache, and {self.network} is no bundle."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 import sys
@@ -12,6 +13,7 @@ from typing import Any, Literal, cast, get_args
 from edgefer.bundle.manifest import BudgetSpec, PluginPolicy, Precision, Role
 from edgefer.engine.support.table import check_target
 from edgefer.errors import UsageError
+from edgefer.size import size
 from edgefer_export.budget import parse_budget
 from edgefer_export.preprocess_fields import preprocess, preprocess_table
 
@@ -110,6 +112,13 @@ def _number(name: str, value: Any) -> float:
     except ValueError:
         pass
     raise _wrong(name, value, "a number")
+
+
+def _size(name: str, value: Any) -> int:
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        with contextlib.suppress(UsageError):
+            return size(str(value))
+    raise _wrong(name, value, "a size such as 500M or 2G in decimal units, 512MiB in binary ones, or bytes")
 
 
 def _choice(*known: str) -> Callable[[str, Any], str]:
@@ -320,6 +329,7 @@ _FIELDS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "report": ("report", _path),
     "cache": ("cache", _path),
     "require-cached": ("require_cached", _flag),
+    "workspace": ("workspace", _size),
 }
 
 

@@ -10,7 +10,6 @@ import pytest
 from stand_in_engine import stand_in_engine
 
 from edgefer.bundle.container import Bundle
-from edgefer.cli.cache_options import size
 from edgefer.cli.main import main
 from edgefer.engine.cache import EngineCache
 from edgefer.engine.cache_entry import PLAN
@@ -18,6 +17,7 @@ from edgefer.engine.cache_key import CacheKey, cache_key
 from edgefer.engine.compile import CompileRequest
 from edgefer.engine.driver import CudaDriver, Gpu
 from edgefer.errors import UsageError
+from edgefer.size import size
 
 Capture = pytest.CaptureFixture[str]
 # No machine that runs these tests has this release of TensorRT, so that its engines are for none of them.

@@ -6,6 +6,7 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from edgefer.engine import flavours
@@ -134,8 +135,8 @@ def test_each_known_bad_release_has_a_public_link() -> None:
 class FakeCuda:
     """A driver with one GPU, answering through the pointers it is given as libcuda does."""
 
-    def __init__(self, failing: str = "") -> None:
-        self.failing = failing
+    def __init__(self, failing: str = "", integrated: bool = False) -> None:
+        self.failing, self.integrated = failing, integrated
 
     def __getattr__(self, function: str) -> Any:
         if function == "cuMissing":
@@ -150,7 +151,7 @@ class FakeCuda:
             elif function == "cuDeviceGetName":
                 arguments[0].value = b"Orin"
             elif function == "cuDeviceGetAttribute":
-                arguments[0]._obj.value = {75: 8, 76: 7}[arguments[1]]
+                arguments[0]._obj.value = {75: 8, 76: 7, 18: self.integrated}[arguments[1]]
             elif function in answer:
                 arguments[0]._obj.value = answer[function]
             return 0
@@ -160,6 +161,8 @@ class FakeCuda:
 
 def test_the_driver_is_asked_for_version_and_gpus() -> None:
     assert cuda_driver(lambda name: FakeCuda()) == ORIN
+    (gpu,) = cuda_driver(lambda name: FakeCuda(integrated=True)).gpus
+    assert gpu == msgspec.structs.replace(ORIN.gpus[0], integrated=True)
 
 
 @pytest.mark.parametrize("failing", ["cuInit", "cuDeviceGetCount", "cuDeviceGetName"])

@@ -30,10 +30,11 @@ from edgefer.engine import key_difference
 from edgefer.engine.archive import ArchivedEngine, EngineArchive
 from edgefer.engine.cache import EngineCache
 from edgefer.engine.cache_entry import PLAN
-from edgefer.engine.cache_key import CacheKey, cache_key, this_platform
+from edgefer.engine.cache_key import CacheKey, cache_key
 from edgefer.engine.compile import CompiledEngine, CompileRequest
 from edgefer.engine.driver import CudaDriver, Gpu
 from edgefer.engine.flavours import Flavour
+from edgefer.engine.this_platform import this_platform
 from edgefer.engine.transfer import export_engines, import_engines
 from edgefer.errors import EngineIncompatible, EngineMissing, EnvironmentMismatch, InputError
 
