@@ -27,7 +27,7 @@ from edgefer.bundle.manifest import (
     Provenance,
 )
 
-sys.path.append(str(Path(__file__).parent / "stand_ins"))
+sys.path += [str(Path(__file__).parent / "stand_ins"), str(Path(__file__).parent / "stand_ins" / "gpu")]
 
 LABELS = ("angry", "happy", "neutral", "sad", "surprise")
 
