@@ -23,6 +23,10 @@ _PRIMARY = (
 )
 _HINTS = {
     "CUDA_ERROR_NO_DEVICE": "no GPU is visible here; CUDA_VISIBLE_DEVICES may hide it",
+    "CUDA_ERROR_INVALID_DEVICE": "there is no GPU of this number; `edgefer doctor` lists those that there are",
+    "CUDA_ERROR_NOT_INITIALIZED": (
+        "CUDA does not work across a fork: start processes with multiprocessing.get_context('spawn')"
+    ),
     "CUDA_ERROR_OUT_OF_MEMORY": "the GPU's memory is full: end other programs, or use a smaller batch",
     "CUDA_ERROR_NO_BINARY_FOR_GPU": _UPDATE,
     "CUDA_ERROR_INVALID_IMAGE": _UPDATE,
@@ -67,8 +71,7 @@ class Driver:
         """Raise what `result` says of a call of `function`; nothing where it is CUDA_SUCCESS."""
         if result == self.bindings.CUresult.CUDA_SUCCESS:
             return
-        name = getattr(result, "name", str(result))
-        raise DeviceError(f"{function} failed: {name}", hint=_HINTS.get(name, ""), details=details)
+        raise device_error(function, getattr(result, "name", str(result)), details)
 
     def gpu(self, device: int) -> Gpu:
         """What launch plans depend on."""
@@ -83,6 +86,11 @@ class Driver:
             multiprocessors=ask("MULTIPROCESSOR_COUNT"),
             shared_bytes=ask("MAX_SHARED_MEMORY_PER_BLOCK_OPTIN"),
         )
+
+    def integrated(self, device: int) -> bool:
+        """Whether the GPU and the host share their memory."""
+        attribute = self.bindings.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_INTEGRATED
+        return bool(self.call("cuDeviceGetAttribute", attribute, self.call("cuDeviceGet", device)))
 
     def current_device(self) -> int:
         """The device of this thread's current context; 0 where it has none."""
@@ -150,6 +158,12 @@ class Driver:
     def free(self, addresses: Sequence[int]) -> None:
         for address in addresses:
             self.call("cuMemFree", address)
+
+
+def device_error(call: str, name: str, details: str = "") -> DeviceError:
+    """What says that `call` failed with the error of the driver that is called `name`, such as
+    CUDA_ERROR_OUT_OF_MEMORY."""
+    return DeviceError(f"{call} failed: {name}", hint=_HINTS.get(name, ""), details=details)
 
 
 def load_bindings() -> Any:

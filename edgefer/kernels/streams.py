@@ -17,11 +17,19 @@ class Stream:
     """A stream that does not wait for the default one. Its context must be current where it is made and used.
 
     Copies and fills are ordered with the launches on it, and the host must not touch an array before `wait`.
+    `priority` is a number of `priority_range`: where kernels wait, those of the lower number go first. 0 is what every
+    stream has that nobody gave another.
     """
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, priority: int = 0) -> None:
         self.driver = driver
-        self.handle = driver.call("cuStreamCreate", driver.bindings.CUstream_flags.CU_STREAM_NON_BLOCKING)
+        self.priority = priority
+        flags = driver.bindings.CUstream_flags.CU_STREAM_NON_BLOCKING
+        self.handle = (
+            driver.call("cuStreamCreateWithPriority", flags, priority)
+            if priority
+            else driver.call("cuStreamCreate", flags)
+        )
 
     def __enter__(self) -> Stream:
         return self
@@ -29,7 +37,13 @@ class Stream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.driver.call("cuStreamDestroy", self.handle)
+        self.close()
+
+    def close(self) -> None:
+        """Gives it back, once. What is on it is still done."""
+        if self.handle is not None:
+            handle, self.handle = self.handle, None
+            self.driver.call("cuStreamDestroy", handle)
 
     def copy_in(self, address: int, array: NDArray[Any]) -> None:
         """A contiguous array to the GPU."""
@@ -41,6 +55,11 @@ class Stream:
         if array.nbytes:
             self.driver.call("cuMemcpyDtoHAsync", _contiguous(array).ctypes.data, address, array.nbytes, self.handle)
 
+    def copy_between(self, target: int, source: int, size: int) -> None:
+        """`size` bytes from one address of the GPU to another."""
+        if size:
+            self.driver.call("cuMemcpyDtoDAsync", target, source, size, self.handle)
+
     def fill(self, address: int, byte: int, size: int) -> None:
         """Sets `size` bytes to `byte`."""
         if size:
@@ -49,6 +68,10 @@ class Stream:
     def wait(self) -> None:
         """Until all that was put on the stream is done; errors of kernels show here."""
         self.driver.call("cuStreamSynchronize", self.handle)
+
+    def wait_for(self, event: Event) -> None:
+        """Has what is put on the stream from now on wait for the moment of `event`; the host does not wait."""
+        self.driver.call("cuStreamWaitEvent", self.handle, event.handle, 0)
 
     @contextmanager
     def capture(self) -> Iterator[Graph]:
@@ -93,22 +116,53 @@ class Graph:
 
 
 class Event:
-    """A moment on a stream."""
+    """A moment on a stream.
 
-    def __init__(self, driver: Driver) -> None:
+    Without `timing` it costs less and cannot be measured with. `blocking` has the thread that waits for it sleep, which
+    leaves the processor to others and finds out some microseconds later, where it would spin.
+    """
+
+    def __init__(self, driver: Driver, timing: bool = True, blocking: bool = False) -> None:
         self.driver = driver
-        self.handle = driver.call("cuEventCreate", driver.bindings.CUevent_flags.CU_EVENT_DEFAULT)
+        kinds = driver.bindings.CUevent_flags
+        flags = kinds.CU_EVENT_DEFAULT if timing else kinds.CU_EVENT_DISABLE_TIMING
+        if blocking:
+            flags = int(flags) | int(kinds.CU_EVENT_BLOCKING_SYNC)
+        self.handle = driver.call("cuEventCreate", flags)
 
-    def record(self, stream: Stream) -> None:
-        self.driver.call("cuEventRecord", self.handle, stream.handle)
+    def record(self, stream: Stream | int) -> None:
+        """Puts the moment on a stream; a number is the handle of a stream that another library made."""
+        self.driver.call("cuEventRecord", self.handle, getattr(stream, "handle", stream))
+
+    def wait(self) -> None:
+        """Until the moment has passed; at once where it was put on no stream. Errors of kernels show here."""
+        self.driver.call("cuEventSynchronize", self.handle)
+
+    def done(self) -> bool:
+        """Whether the moment has passed."""
+        (result,) = self.driver.bindings.cuEventQuery(self.handle)
+        if result == self.driver.bindings.CUresult.CUDA_ERROR_NOT_READY:
+            return False
+        self.driver.check("cuEventQuery", result)
+        return True
 
     def seconds_since(self, earlier: Event) -> float:
         """Waits until both moments have passed. The driver resolves about half a microsecond."""
-        self.driver.call("cuEventSynchronize", self.handle)
+        self.wait()
         return float(self.driver.call("cuEventElapsedTime", earlier.handle, self.handle)) / 1e3
 
     def close(self) -> None:
-        self.driver.call("cuEventDestroy", self.handle)
+        """Gives it back, once."""
+        if self.handle is not None:
+            handle, self.handle = self.handle, None
+            self.driver.call("cuEventDestroy", handle)
+
+
+def priority_range(driver: Driver) -> tuple[int, int]:
+    """The priorities of streams in the current context, least first. Lower numbers go first, and (0, 0) is all that a
+    GPU without priorities has."""
+    least, greatest = driver.call("cuCtxGetStreamPriorityRange")
+    return int(least), int(greatest)
 
 
 def _contiguous(array: NDArray[Any]) -> NDArray[Any]:

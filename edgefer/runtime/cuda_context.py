@@ -1,0 +1,202 @@
+"""A reference to a GPU's primary context: making it current, and giving back in order all that was made in it.
+
+pycuda keeps a stack of contexts for every thread, and ends the process when a thread ends with one left on it; what it
+allocates it can free only where the same context is current. So whatever is done is done between a push and a pop on
+the same thread, and nothing is left to pycuda's destructors, which run at any time on any thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from edgefer.errors import DeviceError, UsageError
+from edgefer.kernels.driver import Driver
+from edgefer.runtime.cuda_errors import Translator
+
+Release = Callable[[], object]
+
+
+class _Held(NamedTuple):
+    release: Release
+    by_pycuda: bool
+
+
+class _Entered(threading.local):
+    """The contexts that this thread is in, innermost last."""
+
+    def __init__(self) -> None:
+        self.stack: list[PrimaryContext] = []
+
+
+_entered = _Entered()
+
+
+class PrimaryContext:
+    """The primary context of GPU `ordinal`, retained here and released by `close`.
+
+    `with context: ...` makes it this thread's current one, and restores at the end what was current before. It may be
+    nested, and entered by several threads at once.
+
+    Raises, from entering it:
+        UsageError: it was closed.
+        DeviceError: it was opened in a process that this one was forked from, or the driver refused.
+    """
+
+    def __init__(self, pycuda: Any, driver: Driver, ordinal: int) -> None:
+        self.pycuda = pycuda
+        self.driver = driver
+        self.ordinal = ordinal
+        self.translator = Translator(pycuda, driver)
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._keys = itertools.count()
+        self._held: dict[int, _Held] = {}
+        self._closed = False
+        self._error = pycuda.Error
+        with self.translator.guard():
+            self._context = pycuda.Device(ordinal).retain_primary_context()
+        self._push = self._context.push
+        self._pop = self._context.pop
+
+    def __enter__(self) -> None:
+        if self._closed or os.getpid() != self._pid:
+            raise self._unusable()
+        self._activate()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stack = _entered.stack
+        stack.pop()
+        if (stack and stack[-1] is self) or os.getpid() != self._pid:
+            return
+        try:
+            self._pop()
+        except self._error as failed:
+            if error is None:  # what is on its way up says more
+                raise self.translator.error(failed) from failed
+
+    def _activate(self) -> None:
+        stack = _entered.stack
+        if not stack or stack[-1] is not self:
+            try:
+                self._push()
+            except self._error as error:
+                raise self.translator.error(error) from error
+        stack.append(self)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is open, and this is the process that opened it."""
+        return not self._closed and os.getpid() == self._pid
+
+    def hold(self, release: Release, *, by_pycuda: bool = False) -> int:
+        """Has `close` call `release`, with the context current, before whatever was held earlier. The number is for
+        `let_go`. Where the context was closed meanwhile, `release` is called at once. `by_pycuda` says that it frees
+        memory of pycuda's, which prints instead of raising, and is left alone where the context is dead.
+
+        Raises:
+            UsageError: it was closed.
+        """
+        with self._lock:
+            if not self._closed:
+                key = next(self._keys)
+                self._held[key] = _Held(release, by_pycuda)
+                return key
+        release()
+        raise self._unusable()
+
+    def let_go(self, key: int) -> None:
+        """Calls what was held now; nothing where that is done already, or in a forked process."""
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            held = self._held.pop(key, None)
+        if held is not None:
+            self._activate()
+            try:
+                held.release()
+            finally:
+                self.__exit__(None, None, None)
+
+    def close(self) -> None:
+        """Releases what is held, newest first, then the context; once. Nobody may be in it on another thread. In a
+        forked process it touches nothing: what was opened belongs to the one that opened it.
+
+        Raises:
+            DeviceError: the driver refused something, or the context is dead after a failed kernel; it is the first of
+                several errors. All that can be released is.
+        """
+        if os.getpid() != self._pid:
+            self._closed = True
+            _keep(self._held)
+            _keep(self._context)
+            return
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            held, self._held = self._held, {}
+        errors: list[Exception] = []
+        self._release(list(held.values()), errors)
+        # A release by pycuda would leave the context current on this thread, and on another than that which opened it
+        # would not happen at all. The driver counts, and does not mind who gives back.
+        _keep(self._context)
+        try:
+            self.driver.release(self.ordinal)
+        except DeviceError as error:
+            errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def _release(self, held: list[_Held], errors: list[Exception]) -> None:
+        try:
+            self._activate()
+        except DeviceError as error:
+            errors.append(error)
+            _keep(held)
+            return
+        try:
+            alive = self._is_alive(errors)
+            for each in reversed(held):
+                if each.by_pycuda and not alive:
+                    _keep(each)
+                    continue
+                try:
+                    each.release()
+                except Exception as error:  # the others are to be released all the same
+                    errors.append(error)
+        finally:
+            self.__exit__(None, None, None)
+
+    def _is_alive(self, errors: list[Exception]) -> bool:
+        try:
+            with self.translator.guard():
+                self.pycuda.mem_get_info()
+        except DeviceError as error:
+            errors.append(error)
+            return False
+        return True
+
+    def _unusable(self) -> Exception:
+        if os.getpid() != self._pid:
+            return DeviceError(
+                f"GPU {self.ordinal} was opened in process {self._pid} and is used in process {os.getpid()}, which was "
+                "forked from it",
+                hint="CUDA does not work across a fork: open the session in the process that uses it, or start "
+                "processes with multiprocessing.get_context('spawn')",
+            )
+        return UsageError(
+            f"GPU {self.ordinal} is used after it was closed", hint="open the session again, or close it later"
+        )
+
+
+def _keep(value: object) -> None:
+    """Never destroys `value`: pycuda's destructors would print, or end the process, where the driver refuses them."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
