@@ -134,9 +134,9 @@ class SimulatedGpu:
 
     def assert_clean(self) -> None:
         """Nothing undefined happened, nothing is left, and no thread has a context current."""
-        assert self.violations == []
-        assert self.open() == {}
-        assert {thread: stack for thread, stack in self._stacks.items() if stack} == {}
+        current = {thread: stack for thread, stack in self._stacks.items() if stack}
+        for found in (self.violations, self.open(), current):
+            assert not found, found
 
     def finish(self) -> None:
         """Do all work that is on a stream, as if time had passed."""

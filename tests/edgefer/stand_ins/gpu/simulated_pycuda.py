@@ -52,8 +52,9 @@ class _Checked:
 
 class DeviceAllocation(_Checked):
     def __init__(self, module: SimulatedPycuda, address: int) -> None:
-        self._module, self._address, self._valid = module, address, True
+        self._module, self._address = module, address
         self._context = module.on_top()
+        self._valid = True
 
     def __int__(self) -> int:
         return self._address
@@ -76,8 +77,9 @@ class PagelockedHostAllocation(_Checked):
     __array_interface__: dict[str, Any]
 
     def __init__(self, module: SimulatedPycuda, address: int) -> None:
-        self._module, self._address, self._valid = module, address, True
+        self._module, self._address = module, address
         self._context = module.on_top()
+        self._valid = True
 
     def get_device_pointer(self) -> int:
         self._check("get_device_pointer")
