@@ -16,7 +16,8 @@ from edgefer.kernels.preprocess_levels import Levels, levels, rgb_of_yuv
 
 TILE = (32, 8)
 """Columns and rows of the input that one block makes; a thread makes one pixel."""
-_CODES: dict[FrameFormat, int] = {"bgr8": 1, "nv12": 2, "gray8": 3, "y16": 4}
+# The kernel takes the channels of RGB for those of BGR; `_of_visible` swaps what it multiplies them by.
+_CODES: dict[FrameFormat, int] = {"bgr8": 1, "rgb8": 1, "nv12": 2, "gray8": 3, "y16": 4}
 _BODIES: dict[OutputForm, str] = {
     "f32n": "edgefer::Planar<float>",
     "f16n": "edgefer::Planar<__half>",
@@ -109,7 +110,7 @@ def _of_visible(camera: Camera, scale: float) -> dict[str, Any]:
         "chroma_shift": -0.25 if frame.chroma == "centre" else 0.0,
         "visible_channels": camera.channels,
         "visible_rgb": rgb_of_yuv(frame.matrix, full_range=frame.full_range),
-        "visible_mix": _three(found.mix, 9),
+        "visible_mix": _three(_swapped(found.mix) if frame.format == "rgb8" else found.mix, 9),
         **_of_levels("visible", found),
     }
 
@@ -139,6 +140,11 @@ def _of_frame(camera: str, frame: Frame) -> dict[str, Any]:
 
 def _of_levels(camera: str, found: Levels) -> dict[str, Any]:
     return {f"{camera}_add": _three(found.add, 3), f"{camera}_pad": _three(found.pad, 3)}
+
+
+def _swapped(mix: tuple[float, ...]) -> tuple[float, ...]:
+    """The rows for (B, G, R) of those for (R, G, B)."""
+    return tuple(number for row in range(0, len(mix), 3) for number in reversed(mix[row : row + 3]))
 
 
 def _three(values: tuple[float, ...], count: int) -> tuple[float, ...]:

@@ -7,15 +7,14 @@ from typing import Literal
 
 from edgefer.bundle.image_faults import image_faults
 from edgefer.bundle.manifest import ImageSpec, InputSpec
-from edgefer.kernels.preprocess_levels import YuvMatrix
+from edgefer.runtime.nv12 import ChromaSite, YuvMatrix
 
-FrameFormat = Literal["bgr8", "nv12", "gray8", "y16"]
+FrameFormat = Literal["bgr8", "rgb8", "nv12", "gray8", "y16"]
 OutputForm = Literal["f32n", "f16n", "f16h8", "i8c4"]
-ChromaSite = Literal["centre", "left"]
 
 LARGEST_SIDE = 65_535
-_PIXEL_BYTES: dict[FrameFormat, int] = {"bgr8": 3, "nv12": 1, "gray8": 1, "y16": 2}
-_VISIBLE: tuple[FrameFormat, ...] = ("bgr8", "nv12", "gray8")
+_PIXEL_BYTES: dict[FrameFormat, int] = {"bgr8": 3, "rgb8": 3, "nv12": 1, "gray8": 1, "y16": 2}
+_VISIBLE: tuple[FrameFormat, ...] = ("bgr8", "rgb8", "nv12", "gray8")
 _INFRARED: tuple[FrameFormat, ...] = ("gray8", "y16")
 _MOST_CHANNELS: dict[OutputForm, int] = {"f32n": 6, "f16n": 6, "f16h8": 8, "i8c4": 4}
 
@@ -24,9 +23,10 @@ _MOST_CHANNELS: dict[OutputForm, int] = {"f32n": 6, "f16n": 6, "f16h8": 8, "i8c4
 class Frame:
     """How a camera's frames lie in memory. Strides are in bytes; 0 stands for rows, planes and frames without gaps.
 
-    `bgr8` is (H, W, 3) and `gray8` (H, W) in uint8, `y16` (H, W) in uint16. `nv12` is a plane of luma (H, W) and one of
-    pairs Cb, Cr (ceil(H/2), ceil(W/2), 2), both in uint8, converted by `matrix`, from the limited range (luma 16 to
-    235) unless `full_range`; `chroma` is where a pair stands: amid its four pixels, or at the left ones as in H.264.
+    `bgr8` and `rgb8` are (H, W, 3) and `gray8` (H, W) in uint8, `y16` (H, W) in uint16. `nv12` is a plane of luma
+    (H, W) and one of pairs Cb, Cr (ceil(H/2), ceil(W/2), 2), both in uint8, converted by `matrix`, from the limited
+    range (luma 16 to 235) unless `full_range`; `chroma` is where a pair stands: amid its four pixels, or at the left
+    ones as in H.264.
     """
 
     format: FrameFormat

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from edgefer.bundle.manifest import GreyWeights, ImageSpec
+from edgefer.runtime.nv12 import YuvMatrix, rgb_of_yuv
 
-YuvMatrix = Literal["bt601", "bt709"]
+__all__ = ["Levels", "YuvMatrix", "levels", "rgb_of_yuv"]
 
 # Of red, green and blue: the coefficients of luma in ITU-R BT.601 and BT.709, and the mean.
 _GREY: dict[GreyWeights, tuple[float, float, float]] = {
@@ -44,21 +44,6 @@ def levels(image: ImageSpec, channels: int, span: float, scale: float = 0.0) -> 
     )
     mix = tuple(factor * share for channel, factor in enumerate(mul) for share in _row(image, channels, channel))
     return Levels(mul, mix, add, pad)
-
-
-def rgb_of_yuv(matrix: YuvMatrix, *, full_range: bool) -> tuple[float, ...]:
-    """Rows for R, G and B of (Y, Cb, Cr, 1), all in levels of 0 to 255, by ITU-R BT.601 (2.5) or BT.709 (3.2, 4.2)."""
-    red, green, blue = _GREY[matrix]
-    luma, chroma, black = (1.0, 1.0, 0.0) if full_range else (255 / 219, 255 / 224, 16.0)
-    of_blue, of_red = 2 * (1 - blue) * chroma, 2 * (1 - red) * chroma
-    rows = (
-        (0.0, of_red),
-        (-of_blue * blue / green, -of_red * red / green),
-        (of_blue, 0.0),
-    )
-    return tuple(
-        number for first, second in rows for number in (luma, first, second, -luma * black - 128 * (first + second))
-    )
 
 
 def _row(image: ImageSpec, channels: int, channel: int) -> tuple[float, float, float]:

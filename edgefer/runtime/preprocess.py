@@ -42,6 +42,7 @@ class Preprocessor:
                 f"input '{spec.name}' with the shape {spec.shape} is not one that images can be made into",
                 hint="pass it as a tensor to Session.infer",
             )
+        self.spec = spec
         self._name = spec.name
         self._channels, self._height, self._width = spec.shape[1:]
         self._colour, self._grey = image.colour, image.grey
@@ -87,6 +88,11 @@ class Preprocessor:
         """
         return self.tensor(self.resized(image), colour=colour, out=out)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the input."""
+        return self._height, self._width
+
     def resized(self, image: Image) -> Image:
         """The first half of a call: what of the image is in the tensor, and in the size that it has there, (H, W) or
         (H, W, 3), its type and colour order unchanged; a view of `image` where nothing is to be resized.
@@ -101,8 +107,11 @@ class Preprocessor:
         resized: Image = area_bilinear(pixels, self._height, self._width)
         return resized
 
-    def tensor(self, resized: Image, *, colour: ColourOrder = "bgr", out: Tensor | None = None) -> Tensor:
-        """The second half of a call: the tensor of what `resized` gave.
+    def tensor(
+        self, resized: Image, *, colour: ColourOrder = "bgr", out: Tensor | None = None, share: Tensor | None = None
+    ) -> Tensor:
+        """The second half of a call: the tensor of what `resized` gave, or of what a view shows of a frame in the
+        input's size, whose pixels are the picture to a `share` (H, W) of 0 to 1 and the pad level to the rest.
 
         Raises:
             InputError: `colour` or `out` is not as a call takes it.
@@ -118,6 +127,10 @@ class Preprocessor:
                 np.copyto(target, targets[0])
             else:
                 fill(planes[channel % len(planes)], channel, target)
+        if share is not None:
+            beside = share < 1
+            part = share[beside]
+            tensor[0][:, beside] = part * tensor[0][:, beside] + (1 - part) * self._pad[:, :, 0]
         return tensor
 
     def _inside(self, tensor: Tensor, height: int, width: int) -> Tensor:

@@ -47,6 +47,9 @@ def _formats(gpu: Gpu) -> Iterator[Case]:
         apart = replace(output, separate=True)
         grey = fit(Camera(Frame("y16", 31, 30), THERMAL, 3), size, 2, seed=4)
         yield case("apart", fit(Camera(Frame("bgr8", 34, 62), PLAIN, 3), size, 2, seed=5), grey, apart, gpu)
+    for name, image, channels in (("rgb", IMAGENET, 3), ("bgr", PLAIN, 3), ("grey", grey_image, 1)):
+        side = fit(Camera(Frame("rgb8", 34, 62), image, channels), size, seed=20)
+        yield case(f"rgb8 to {name}", side, None, outputs[0], gpu)
     for frame in (Frame("nv12", 33, 47, matrix="bt709"), Frame("nv12", 20, 22, full_range=True, chroma="left")):
         name = f"nv12 {frame.matrix} {frame.chroma}"
         yield case(name, fit(Camera(frame, PLAIN, 3), size, seed=6), None, outputs[0], gpu)

@@ -29,7 +29,7 @@ def memory_of(frame: Frame, frames: int, generator: Generator) -> Shot:
     if frame.format == "y16":
         planes: NDArray[Any] = generator.integers(6500, 9500, shape, np.uint16)
     else:
-        planes = generator.integers(0, 256, (*shape, 3) if frame.format == "bgr8" else shape, np.uint8)
+        planes = generator.integers(0, 256, (*shape, 3) if frame.format in ("bgr8", "rgb8") else shape, np.uint8)
     pixels = laid_down(planes, frame.row_bytes, frame.frame_bytes)
     if frame.format != "nv12":
         return Shot(pixels, planes, np.zeros(0, np.uint8), None)

@@ -36,6 +36,14 @@ def random_cases(seed: int, count: int, gpu: Gpu = ORIN) -> Iterator[Case]:
         yield case(f"random {seed}.{number}", visible, infrared, output, gpu)
 
 
+def random_sides(seed: int, count: int) -> Iterator[tuple[Side, tuple[int, int], Generator]]:
+    """Single cameras with one frame, the size of their input, and the generator for what the frame shows."""
+    generator = np.random.default_rng(seed)
+    for _ in range(count):
+        size = (int(generator.integers(1, 40)), int(generator.integers(1, 80)))
+        yield _random_side(generator, ("bgr8", "nv12", "gray8", "y16"), size, 1), size, generator
+
+
 def _random_side(generator: Generator, formats: tuple[Any, ...], size: tuple[int, int], frames: int) -> Side:
     chosen = formats[int(generator.integers(0, len(formats)))]
     height, width = int(generator.integers(1, 90)), int(generator.integers(1, 90))

@@ -20,8 +20,8 @@ _NEAR_EDGE = 1e-4
 
 @dataclass(frozen=True)
 class Picture:
-    """One camera's frame and its view. `planes` is (H, W, 3) in the order B, G, R, or (H, W); of NV12 it is luma (H, W)
-    and `chroma` (h, w, 2). `to_source`, `crop` and `samples` are those of the view as the kernel reads them."""
+    """One camera's frame and its view. `planes` is (H, W, 3) in the order of the format, or (H, W); of NV12 it is luma
+    (H, W) and `chroma` (h, w, 2). `to_source`, `crop` and `samples` are those of the view as the kernel reads them."""
 
     frame: Frame
     planes: NDArray[Any]
@@ -79,7 +79,7 @@ def _sampled(picture: Picture, x: Floats, y: Floats, box: tuple[int, int, int, i
     planes = picture.planes.astype(np.float64)
     found = _bilinear(planes.reshape(*planes.shape[:2], -1), x, y, (left, top, right - 1, bottom - 1))
     if picture.chroma is None:
-        return found[..., ::-1]
+        return found if picture.frame.format == "rgb8" else found[..., ::-1]
     beside = -0.25 if picture.frame.chroma == "centre" else 0.0
     last = (left // 2, top // 2, (right - 1) // 2, (bottom - 1) // 2)
     pairs = _bilinear(picture.chroma.astype(np.float64), x / 2 + beside, y / 2 - 0.25, last)

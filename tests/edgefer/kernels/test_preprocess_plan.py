@@ -83,6 +83,9 @@ def test_numbers_of_the_manifest() -> None:
     assert list(found.visible_mix) == pytest.approx([0, 0, 2 / 255, 0, 4 / 255, 0, 1 / 255, 0, 0])
     assert list(found.visible_add) == pytest.approx([-1, -1, 0])
     assert list(found.visible_pad) == pytest.approx([1, -1, 0.2])
+    swapped = filled(plan(visible("rgb8", image=image), None, F32, ORIN))
+    assert list(swapped.visible_mix) == pytest.approx([2 / 255, 0, 0, 0, 4 / 255, 0, 0, 0, 1 / 255])
+    assert swapped.visible_format == found.visible_format
     heat = ImageSpec(colour="grey", window16=(7000, 9000), range=(-1.0, 1.0), pad=(51,))
     found = filled(plan(None, infrared(image=heat), F32, ORIN))
     assert (found.infrared_low, found.infrared_high) == (7000, 9000)
@@ -132,7 +135,7 @@ REFUSED: dict[str, tuple[Camera | None, Camera | None, Output, str]] = {
     "no rows": (visible(), None, Output("f32n", 0, 8), "0x8"),
     "INT8 without scale": (visible(), None, Output("i8c4", 8, 8), "the scale 0"),
     "FP16 with scale": (visible(), None, Output("f16n", 8, 8, scale=0.1), "the scale 0.1"),
-    "16-bit colour": (visible("y16"), None, F32, "expected bgr8 or nv12 or gray8"),
+    "16-bit colour": (visible("y16"), None, F32, "expected bgr8 or rgb8 or nv12 or gray8"),
     "infrared in colour": (visible(), infrared("nv12"), F32, "the infrared camera has frames in nv12"),
     "no frame": (visible("bgr8", 0, 5), None, F32, "frames of 0x5"),
     "rows overlap": (visible("bgr8", stride=3839), None, F32, "3839 bytes from row to row"),
