@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgefer import errors
 from edgefer.errors import (
     AccuracyBudgetExceeded,
+    AnswerPending,
     ArchiveError,
     BundleError,
     CalibrationError,
@@ -17,6 +18,7 @@ from edgefer.errors import (
     DataError,
     DeviceError,
     EdgeferError,
+    EdgeferWarning,
     EngineIncompatible,
     EngineMissing,
     EnvironmentMismatch,
@@ -33,6 +35,8 @@ from edgefer.version import __version__
 if TYPE_CHECKING:
     from edgefer.bundle.container import Bundle
     from edgefer.runtime.estimate import Estimate
+    from edgefer.runtime.gpu_settings import GpuSettings
+    from edgefer.runtime.pending import PendingEstimate
     from edgefer.runtime.saliency import SaliencySession
     from edgefer.runtime.session import Session, load
 
@@ -42,6 +46,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "AccuracyBudgetExceeded",
+    "AnswerPending",
     "ArchiveError",
     "Bundle",
     "BundleError",
@@ -51,12 +56,15 @@ __all__ = [
     "DataError",
     "DeviceError",
     "EdgeferError",
+    "EdgeferWarning",
     "EngineIncompatible",
     "EngineMissing",
     "EnvironmentMismatch",
     "Estimate",
     "ExportError",
+    "GpuSettings",
     "InputError",
+    "PendingEstimate",
     "PluginMissing",
     "SaliencySession",
     "Session",
@@ -73,6 +81,8 @@ __all__ = [
 _LAZY = {
     "Bundle": "edgefer.bundle.container",
     "Estimate": "edgefer.runtime.estimate",
+    "GpuSettings": "edgefer.runtime.gpu_settings",
+    "PendingEstimate": "edgefer.runtime.pending",
     "SaliencySession": "edgefer.runtime.saliency",
     "Session": "edgefer.runtime.session",
     "load": "edgefer.runtime.session",

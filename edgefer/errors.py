@@ -116,7 +116,15 @@ class EngineIncompatible(EdgeferError):
     """An engine was built for another GPU, driver, TensorRT or bundle."""
 
 
+class AnswerPending(EdgeferError, TimeoutError):
+    """An answer is not there after the time that was to be waited for it; it still comes."""
+
+
 class AccuracyBudgetExceeded(EdgeferError):
     """The quantised network is measurably worse than the budget allows."""
 
     exit_code = 4
+
+
+class EdgeferWarning(UserWarning):
+    """Something was done in another way than could be expected, such as on the CPU although there is a GPU."""

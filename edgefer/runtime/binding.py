@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edgefer.bundle.manifest import GraphSpec, InputSpec
 from edgefer.bundle.semantics import CAMERAS
 from edgefer.errors import InputError
-
-Tensor = npt.NDArray[np.float32]
-
-_INFINITY = np.float32(np.inf).view(np.uint32)
+from edgefer.runtime.device_array import DeviceArray
+from edgefer.runtime.tensor_check import Check, Tensor, checked_tensor
 
 
 @dataclass(frozen=True)
 class Bound:
-    """The feeds of one example, by input name, and the cameras that were given."""
+    """The feeds of one example, by input name, and the cameras that were given. Feeds are NumPy arrays, or of class
+    DeviceArray where the binder lets them through."""
 
-    feeds: dict[str, Tensor]
+    feeds: dict[str, Any]
     modalities: tuple[str, ...]
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether any of it is in GPU memory."""
+        return any(isinstance(feed, DeviceArray) for feed in self.feeds.values())
 
 
 class Binder:
-    """Checks the tensors of one example against a graph and completes them. Holds no state that a call changes."""
+    """Checks the tensors of one example against a graph and completes them. Holds no state that a call changes.
 
-    def __init__(self, graph: GraphSpec) -> None:
+    Args:
+        graph: what is to be fed.
+        check: what checks each tensor.
+    """
+
+    def __init__(self, graph: GraphSpec, check: Check | None = None) -> None:
         self._specs = graph.inputs
+        self._check: Check = check or checked_tensor
         self._by_role = {spec.role: spec for spec in graph.inputs if spec.role != "other"}
         # A name wins over a role: a foreign graph may use a role's word for another input.
         self._by_key = {
@@ -61,8 +69,24 @@ class Binder:
         """
         return self._complete(tensors)
 
-    def _checked(self, tensors: Mapping[str, object]) -> dict[str, Tensor]:
-        feeds: dict[str, Tensor] = {}
+    def specs_of(self, keys: Collection[str]) -> dict[str, InputSpec]:
+        """The inputs that are named so, or have that role, by these keys.
+
+        Raises:
+            InputError: there is no such input, or one is named twice.
+        """
+        found: dict[str, InputSpec] = {}
+        for key in keys:
+            spec = self._by_key.get(key)
+            if spec is None:
+                raise InputError(f"the network has no input '{key}'", hint=f"it has: {self._listed()}")
+            if spec in found.values():
+                raise _given_twice(spec)
+            found[key] = spec
+        return found
+
+    def _checked(self, tensors: Mapping[str, object]) -> dict[str, Any]:
+        feeds: dict[str, Any] = {}
         for key, value in tensors.items():
             spec = self._by_key.get(key)
             if spec is None:
@@ -70,11 +94,11 @@ class Binder:
             if value is None:
                 continue
             if spec.name in feeds:
-                raise InputError(f"input '{spec.name}' is given twice, by its name and by its role '{spec.role}'")
-            feeds[spec.name] = checked_tensor(value, spec, self._shapes[spec.name])
+                raise _given_twice(spec)
+            feeds[spec.name] = self._check(value, spec, self._shapes[spec.name])
         return feeds
 
-    def _complete(self, feeds: dict[str, Tensor]) -> Bound:
+    def _complete(self, feeds: dict[str, Any]) -> Bound:
         if self._mask is None and len(feeds) == len(self._specs):
             return Bound(feeds, self._cameras)
         given = {role for role in self._cameras if self._by_role[role].name in feeds}
@@ -104,84 +128,26 @@ class Binder:
         return ", ".join(f"{spec.name} ({spec.role}) {self._shapes[spec.name]}" for spec in self._specs)
 
 
-def _checked_mask(name: str, mask: Tensor | None, given: Collection[str]) -> Tensor:
+def _given_twice(spec: InputSpec) -> InputError:
+    return InputError(f"input '{spec.name}' is given twice, by its name and by its role '{spec.role}'")
+
+
+def _checked_mask(name: str, mask: Tensor | DeviceArray | None, given: Collection[str]) -> Tensor:
     """The caller's mask where it agrees with the cameras given; without one, that which says which were."""
     implied = np.array([[float(role in given) for role in CAMERAS]], np.float32)
     if mask is None:
         return implied
+    if isinstance(mask, DeviceArray):
+        raise InputError(
+            f"input '{name}' says which cameras are there and lies in GPU memory, where it cannot be read",
+            hint="give it as a NumPy array; or leave it out, and the cameras that are given are there",
+        )
     if not np.isin(mask, (0.0, 1.0)).all() or not mask.any():
         raise InputError(f"input '{name}' is {mask.tolist()}, expected 0 or 1 for each of {CAMERAS}, not both 0")
     for column, role in enumerate(CAMERAS):
         if mask[0, column] > implied[0, column]:
             raise InputError(f"input '{name}' says that '{role}' is present, which is missing")
     return mask
-
-
-def checked_tensor(value: object, spec: InputSpec, shape: tuple[int, ...]) -> Tensor:
-    """`value` as a contiguous float32 array.
-
-    Raises:
-        InputError: it is no array, or not of this shape, or not float32, or holds NaN or infinity.
-    """
-    if not isinstance(value, np.ndarray):
-        raise InputError(
-            f"input '{spec.name}' is a {type(value).__module__}.{type(value).__name__}, expected a NumPy array of "
-            f"float32 with the shape {shape}",
-            hint="np.asarray(value, np.float32); a torch tensor has .numpy()",
-        )
-    if value.dtype != np.float32:
-        raise InputError(
-            f"input '{spec.name}' has elements of type {value.dtype}, expected float32", hint=_hint_of_type(value.dtype)
-        )
-    if value.shape != shape:
-        raise InputError(
-            f"input '{spec.name}' has the shape {value.shape}, expected {shape}",
-            hint=_hint_of_shape(value.shape, shape),
-        )
-    if not value.flags.c_contiguous:
-        value = np.ascontiguousarray(value)
-    if not _finite(value):
-        nan, infinite = int(np.isnan(value).sum()), int(np.isinf(value).sum())
-        raise InputError(
-            f"input '{spec.name}' holds {nan} NaN and {infinite} infinite values among {value.size}",
-            hint="look at what made the tensor: a division by zero, an uninitialised buffer",
-        )
-    return value
-
-
-def _finite(value: Tensor) -> bool:
-    """Whether no value is NaN or infinite, in one pass and no memory for the tensors that come from images."""
-    # As unsigned integers, the patterns of all positive finite numbers lie below that of infinity, and everything
-    # else lies above it. Their maximum is the quickest pass over memory that NumPy has.
-    if value.size == 0 or value.reshape(-1).view(np.uint32).max() < _INFINITY:
-        return True
-    # With negative values: a sum is finite only if every term is. einsum neither starts threads, as a dot product may,
-    # nor warns of an overflow, after which each value is tested.
-    return math.isfinite(np.einsum("i->", value.reshape(-1))) or bool(np.isfinite(value).all())
-
-
-def _hint_of_type(dtype: np.dtype[Any]) -> str:
-    if dtype in (np.uint8, np.uint16):
-        return "Session.infer_images takes images and does the pre-processing"
-    if dtype.kind in "fiub":
-        return "convert it with .astype(np.float32)"
-    return ""
-
-
-def _hint_of_shape(found: tuple[int, ...], expected: tuple[int, ...]) -> str:
-    if found == expected[1:]:
-        return "add the batch axis: x[None]"
-    if len(found) != len(expected):
-        return ""
-    if found[1:] == expected[1:]:
-        return "Session.infer takes one example; Session.infer_batch takes a list of them"
-    if len(expected) != 4:
-        return ""
-    if found == (expected[0], *expected[2:], expected[1]):
-        return "the channels come first: x.transpose(0, 3, 1, 2)"
-    if found[1] != expected[1]:
-        return f"it has {found[1]} channels and the network takes {expected[1]}"
-    return f"resize it to {expected[2]}x{expected[3]}, as Session.infer_images does"
 
 
 def _read_only(array: Tensor) -> Tensor:

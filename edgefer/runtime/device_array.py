@@ -79,7 +79,8 @@ def device_array(value: object, name: str) -> DeviceArray | None:
     shape, dtype = _shape(told.get("shape"), name), _dtype(told.get("typestr"), name)
     _check_strides(told.get("strides"), shape, dtype.itemsize, name)
     address, read_only = _data(told.get("data"), name)
-    if not address and math.prod(shape):
+    size: int = math.prod(shape)
+    if size and not address:
         raise InputError(f"input '{name}' has the address 0 and the shape {shape}", hint="it was freed, or never made")
     return DeviceArray(address, shape, dtype, _stream(told, name), value, read_only)
 
@@ -108,7 +109,7 @@ def _shape(told: object, name: str) -> tuple[int, ...]:
 
 
 def _natural(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= 0
 
 
 def _dtype(told: object, name: str) -> np.dtype[Any]:

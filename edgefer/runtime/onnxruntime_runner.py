@@ -7,12 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from edgefer.errors import BundleError, EdgeferError, EnvironmentMismatch, InputError
+from edgefer.runtime.out_arrays import copied_into
 
 PROFILE, OPTIMISED = "profile", "optimised.onnx"
 """What is left in the folder of a profile: files of this prefix, and the graph that is really executed."""
+
+_ELEMENT_TYPES = {"float": "float32", "double": "float64"}
+"""Of the names in onnxruntime's types, such as "tensor(float)", those that NumPy has others for."""
 
 # Errors are raised, with the same text, and standard error is the caller's.
 _FATAL_ONLY = 4
@@ -85,12 +90,19 @@ class OnnxRuntimeRunner:
     def outputs(self) -> tuple[str, ...]:
         return self._outputs
 
-    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    @property
+    def output_types(self) -> dict[str, np.dtype[Any]]:
+        return {spec.name: _element_type(spec.type) for spec in self._session.get_outputs()}
+
+    def run(
+        self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None = None
+    ) -> dict[str, npt.NDArray[Any]]:
         try:
             values = self._session.run(self._outputs, feeds)
         except Exception as error:
             raise _run_failure(error) from error
-        return dict(zip(self._outputs, values, strict=True))
+        outputs = dict(zip(self._outputs, values, strict=True))
+        return outputs if out is None else copied_into(out, outputs)
 
     def close(self) -> None:
         """Nothing to do: onnxruntime's memory goes with the last reference, when no thread runs it any more."""
@@ -103,6 +115,11 @@ def onnxruntime_version() -> str:
         EnvironmentMismatch: onnxruntime is not installed.
     """
     return str(_onnxruntime().__version__)
+
+
+def _element_type(told: str) -> np.dtype[Any]:
+    name = told.removeprefix("tensor(").removesuffix(")")
+    return np.dtype(_ELEMENT_TYPES.get(name, name))
 
 
 def _run_failure(error: Exception) -> EdgeferError:

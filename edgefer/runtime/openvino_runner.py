@@ -7,11 +7,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from edgefer.engine.portable import for_parser
 from edgefer.errors import BundleError, CompileError, EdgeferError, InputError
 from edgefer.runtime import openvino_library
+from edgefer.runtime.out_arrays import copied_into
 
 PRECISION = "f32"
 """What layers that are not quantised compute in. OpenVINO itself takes bfloat16 where a CPU is fast at it, and answers
@@ -80,7 +82,14 @@ class OpenVinoRunner:
     def outputs(self) -> tuple[str, ...]:
         return self._outputs
 
-    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    @property
+    def output_types(self) -> dict[str, np.dtype[Any]]:
+        ports = zip(self._outputs, self._compiled.outputs, strict=True)
+        return {name: np.dtype(port.get_element_type().to_dtype()) for name, port in ports}
+
+    def run(
+        self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None = None
+    ) -> dict[str, npt.NDArray[Any]]:
         if feeds.keys() != self._inputs.keys():
             # A request would answer with what it was given for the missing one the last time.
             raise InputError(f"the inputs are {sorted(feeds)}, expected {sorted(self._inputs)}")
@@ -94,7 +103,8 @@ class OpenVinoRunner:
         except Exception as error:
             raise _run_failure(error) from error
         self._idle.append(request)
-        return {name: values[index] for index, name in enumerate(self._outputs)}
+        outputs = {name: values[index] for index, name in enumerate(self._outputs)}
+        return outputs if out is None else copied_into(out, outputs)
 
     def close(self) -> None:
         """Requests that nobody uses are given back; the model goes with the last reference."""

@@ -3,68 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import numpy.typing as npt
-
-from edgefer.bundle.container import Bundle
-from edgefer.bundle.manifest import GraphSpec
-from edgefer.errors import BundleError, EnvironmentMismatch, UsageError
+from edgefer.errors import BundleError, EdgeferError, EnvironmentMismatch, UsageError
 from edgefer.runtime import openvino_library
 from edgefer.runtime.cpu_form import Asked
-from edgefer.runtime.gpu_settings import GpuSettings
+from edgefer.runtime.fallback import PASSED_OVER, warn_of_unused_gpu
 from edgefer.runtime.onnxruntime_runner import OnnxRuntimeRunner
 from edgefer.runtime.openvino_check import check_answers
 from edgefer.runtime.openvino_runner import OpenVinoRunner
-
-Feeds = Mapping[str, npt.NDArray[Any]]
-
-
-class Runner(Protocol):
-    """Executes one graph. `run` may be called from several threads at once."""
-
-    @property
-    def versions(self) -> dict[str, str]:
-        """The libraries it rests on."""
-
-    @property
-    def inputs(self) -> dict[str, tuple[int | None, ...]]:
-        """The graph's inputs: name to shape, None for an axis of any length."""
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """The names of the graph's outputs."""
-
-    def run(self, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
-        """All outputs by name, for float32 tensors by name that have the graph's shapes."""
-
-    def close(self) -> None:
-        """Give back what it holds. Running it afterwards is an error of the caller."""
-
-
-@dataclass(frozen=True)
-class RunnerRequest:
-    """What a runner is to execute, and how.
-
-    `profile` is an empty folder for the runner to record the time of every layer in; None, and nothing is recorded.
-    What the opening does beside loading the graph goes into `seconds`, by stage ("form": deriving the CPU's own form);
-    what the runner was set to beyond the request goes into `settings`. `cpu_form` is read by onnxruntime alone: which
-    form of the graph to run, see `edgefer.runtime.cpu_form`. `gpu` is read by TensorRT alone;
-    None for the usual settings.
-    """
-
-    bundle: Bundle
-    graph: GraphSpec
-    threads: int | None
-    optimise: bool
-    profile: Path | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-    settings: dict[str, str] = field(default_factory=dict)
-    cpu_form: Asked = "auto"
-    gpu: GpuSettings | None = None
+from edgefer.runtime.runner import Runner, RunnerRequest
 
 
 @dataclass(frozen=True)
@@ -81,11 +30,12 @@ class RunnerEntry:
 
 @dataclass(frozen=True)
 class Opened:
-    """A runner with its name and the reason for its choice."""
+    """A runner with its name, the reason for its choice and the device that it serves."""
 
     runner: Runner
     name: str
     why: str
+    device: str = "cpu"
 
 
 def _tensorrt_unavailable() -> str | None:
@@ -97,6 +47,12 @@ def _tensorrt_unavailable() -> str | None:
 
 def _open_tensorrt(request: RunnerRequest) -> Runner:
     raise EnvironmentMismatch(f"device 'tensorrt' is not available: {_tensorrt_unavailable()}")
+
+
+def _tensorrt_unfit(request: RunnerRequest) -> str | None:
+    if request.cpu_form == "reduced":
+        return "it reduces no weights, and the form was asked for"
+    return None if request.optimise else "it cannot evaluate a graph literally, node by node"
 
 
 def _open_onnxruntime(request: RunnerRequest) -> Runner:
@@ -143,7 +99,7 @@ def _openvino_unfit(request: RunnerRequest) -> str | None:
 
 # In the order in which "auto" tries them, and "cpu" those that serve it.
 RUNNERS: tuple[RunnerEntry, ...] = (
-    RunnerEntry("tensorrt", "tensorrt", _tensorrt_unavailable, _open_tensorrt),
+    RunnerEntry("tensorrt", "tensorrt", _tensorrt_unavailable, _open_tensorrt, _tensorrt_unfit),
     RunnerEntry("openvino", "cpu", openvino_library.unavailable, _open_openvino, _openvino_unfit),
     RunnerEntry("onnxruntime", "cpu", lambda: None, _open_onnxruntime),
 )
@@ -158,32 +114,54 @@ def open_runner(device: str, request: RunnerRequest) -> Opened:
     """The runner for a device, or the one of that name.
 
     Where several serve the device, one that cannot be had here, cannot do what is asked or refuses the graph is passed
-    over; the reason is kept.
+    over; the reason is kept. Where a GPU that is there is passed over so, `EdgeferWarning` has it, too, unless the
+    request itself was one for the CPU.
 
     Raises:
         UsageError: `device` is none of `devices()`, or the runner of that name cannot do what is asked.
         EnvironmentMismatch: that device cannot be had here, or what its runner needs is not installed.
         BundleError: the graph cannot be loaded.
+        CompileError, EngineIncompatible: the graph cannot be compiled for the GPU, or its engine does not answer right.
     """
     if device not in devices():
         raise UsageError(f"the device is {device!r}, expected one of {', '.join(devices())}")
     candidates = [entry for entry in RUNNERS if device in ("auto", entry.device, entry.name)]
     passed_over: list[str] = []
+    no_gpu = ""
     for entry in candidates:
         reason = entry.unavailable()
-        if reason is None and (reason := entry.unfit(request)) is not None and device == entry.name:
-            raise UsageError(f"{entry.name} cannot run this: {reason}", hint="use device='auto' or device='cpu'")
+        if reason is None and (unfit := entry.unfit(request)) is not None:
+            if device == entry.name:
+                raise UsageError(f"{entry.name} cannot run this: {unfit}", hint="use device='auto' or device='cpu'")
+            passed_over.append(f"no {entry.name}: {unfit}")
+            continue
         if reason is None:
             try:
                 runner = entry.open(request)
-            except (BundleError, EnvironmentMismatch) as error:
+            except PASSED_OVER as error:
                 if entry is candidates[-1]:
-                    raise
-                reason = error.message
+                    if not passed_over:
+                        raise
+                    raise _with_reasons(error, passed_over) from error
+                reason = _sentence(error)
             else:
+                if no_gpu and entry.device == "cpu":
+                    warn_of_unused_gpu(no_gpu)
                 took = f"auto took {entry.device}" if device == "auto" else "asked for"
-                return Opened(runner, entry.name, "; ".join((*passed_over, took)))
+                return Opened(runner, entry.name, "; ".join((*passed_over, took)), entry.device)
         passed_over.append(f"no {entry.name}: {reason}")
+        if entry.device != "cpu":
+            no_gpu = reason
     raise EnvironmentMismatch(
         f"device '{device}' is not available: {'; '.join(passed_over)}", hint="use device='auto' or device='cpu'"
     )
+
+
+def _sentence(error: EdgeferError) -> str:
+    return f"{error.message} ({error.hint})" if error.hint else error.message
+
+
+def _with_reasons(error: EdgeferError, passed_over: list[str]) -> EdgeferError:
+    """The last runner's error, with why it came to that one."""
+    details = "\n".join(part for part in (error.details, *passed_over) if part)
+    return type(error)(error.message, hint=error.hint, details=details)

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from edgefer.bundle.manifest import GraphSpec, InputSpec
 from edgefer.bundle.semantics import CAMERAS
 from edgefer.errors import InputError
-from edgefer.runtime.binding import Binder, checked_tensor
+from edgefer.runtime.binding import Binder
 from edgefer.runtime.preprocess import ColourOrder, Preprocessor, tensors_of
+from edgefer.runtime.tensor_check import checked_tensor
 from edgefer.runtime.vision import opencv
 
 Tensor = npt.NDArray[np.float32]

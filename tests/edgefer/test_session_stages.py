@@ -27,7 +27,7 @@ def test_stages_are_parts_of_the_whole(tiny_bundle: Bundle, monkeypatch: pytest.
     ticks = itertools.count()
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
     monkeypatch.setattr(runners, "RUNNERS", (RunnerEntry("fake", "cpu", lambda: None, opens),))
-    assert Session(tiny_bundle).info["seconds"] == {"read": 1.0, "open": 0.25, "form": 0.75}
+    assert Session(tiny_bundle).info["seconds"] == {"read": 1.0, "open": 0.25, "form": 0.75, "warm-up": 1.0}
 
 
 def test_a_profile_and_the_graph_that_ran_are_left_in_the_folder(

@@ -19,7 +19,8 @@ from edgefer.engine.report import EngineReport
 from edgefer.errors import EnvironmentMismatch
 from edgefer.runtime.onnxruntime_runner import OnnxRuntimeRunner
 from edgefer.runtime.openvino_runner import OpenVinoRunner
-from edgefer.runtime.runners import Opened, RunnerRequest, open_runner
+from edgefer.runtime.runner import RunnerRequest
+from edgefer.runtime.runners import Opened, open_runner
 
 RUNS = 50
 SECONDS = 1.0

@@ -1,0 +1,40 @@
+"""When a GPU that is there is not used: what may be passed over, and how its owner hears of it."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from types import FrameType
+
+from edgefer.engine.driver import cuda_driver
+from edgefer.errors import BundleError, CompileError, EdgeferWarning, EngineIncompatible, EnvironmentMismatch
+
+PASSED_OVER = (BundleError, EnvironmentMismatch, CompileError, EngineIncompatible)
+"""What a runner raises that cannot be had here, or not for this graph: another may serve it. With EnvironmentMismatch
+come DeviceError, PluginMissing and EngineMissing."""
+
+
+def warn_of_unused_gpu(reason: str) -> None:
+    """Warn with the reason where this machine has an NVIDIA GPU; it is no news on one that has none.
+
+    The warning is laid at the line outside edgefer that opened the session.
+    """
+    gpus = cuda_driver().gpus
+    if gpus:
+        message = (
+            f"the NVIDIA GPU of this machine ({gpus[0].name}) is not used, the CPU answers: {reason}; "
+            "device='tensorrt' makes this an error, with details, and device='cpu' says that it is meant so"
+        )
+        warnings.warn(EdgeferWarning(message), stacklevel=_caller())
+
+
+def _caller() -> int:
+    """How far outside edgefer is from the function that asks, as `warnings.warn` counts."""
+    level, frame = 1, sys._getframe(1)
+    while _ours(frame) and frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def _ours(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "edgefer"
