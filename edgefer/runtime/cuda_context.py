@@ -145,8 +145,9 @@ class PrimaryContext:
             held, self._held = self._held, {}
         errors: list[Exception] = []
         self._release(list(held.values()), errors)
-        # A release by pycuda would leave the context current on this thread, and on another than that which opened it
-        # would not happen at all. The driver counts, and does not mind who gives back.
+        # pycuda would leave the context current on this thread, and on another than that which opened it would not
+        # release it at all; its destructor takes it for one of pycuda's own making. The driver counts references and
+        # does not mind who gives them back.
         _keep(self._context)
         try:
             self.driver.release(self.ordinal)

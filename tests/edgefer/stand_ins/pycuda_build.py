@@ -8,6 +8,7 @@ runs over is what LD_LIBRARY_PATH says later.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -84,3 +85,25 @@ def _run(command: list[str], folder: Path) -> None:
         command, capture_output=True, text=True, check=False, timeout=900, cwd=folder, env={**os.environ, **flags}
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+
+
+def stub_driver(source: Path, pycuda: Path, folder: Path) -> Path:
+    """Compiles a stub of the driver into `folder`, which it gives back: the functions in `source`, and all others that
+    pycuda is linked to, without which it could not be imported; those answer CUDA_ERROR_NOT_SUPPORTED."""
+    tools = compiler()
+    part = folder / "part.o"
+    flags = ["-std=c++17", "-fPIC", "-Wall", "-Wextra"]
+    tools.compile([*flags, "-c", str(source), "-o", str(part)])
+    (module,) = (pycuda / "pycuda").glob("_driver*.so")
+    missing = _symbols(module, "--dynamic", "--undefined-only") - _symbols(part, "--defined-only")
+    assert missing
+    rest = folder / "rest.cpp"
+    rest.write_text("".join(f'extern "C" int {name}() {{ return 801; }}\n' for name in sorted(missing)))
+    library = folder / "libcuda.so.1"
+    tools.compile([*flags, "-shared", "-Wl,-soname,libcuda.so.1", "-o", str(library), str(part), str(rest), "-ldl"])
+    return folder
+
+
+def _symbols(path: Path, *which: str) -> set[str]:
+    listed = subprocess.run(["nm", "--format=posix", *which, str(path)], capture_output=True, text=True, check=True)
+    return {line.split()[0] for line in listed.stdout.splitlines() if re.match(r"cu[A-Z]", line)}
