@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from signatures import BINDINGS, BINDINGS_ENUMS, BINDINGS_HANDLES, check, parameters, returns
+from simulated_errors import error_text
 from simulated_gpu import SimulatedGpu
 
 ENUMS = {name: enum.IntEnum(name, dict(members)) for name, members in BINDINGS_ENUMS.items()}  # type: ignore[misc]
@@ -58,7 +59,8 @@ class SimulatedBindings:
 
     def _call(self, name: str, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         if name in ("cuGetErrorName", "cuGetErrorString"):
-            return (ENUMS["CUresult"](0), arguments[0].name.encode())
+            code = arguments[0].name
+            return (ENUMS["CUresult"](0), (code if name == "cuGetErrorName" else error_text(code)).encode())
         kinds = [each.kind for each in parameters(BINDINGS[name][0])]
         plain = tuple(
             int(value) if kind in BINDINGS_HANDLES else value for kind, value in zip(kinds, arguments, strict=True)

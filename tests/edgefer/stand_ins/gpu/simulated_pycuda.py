@@ -16,22 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from signatures import BINDINGS_ENUMS, PYCUDA, PYCUDA_MEMBERS, check
+from simulated_errors import error_text
 from simulated_gpu import SimulatedGpu
-
-TEXTS = {
-    "CUDA_ERROR_INVALID_VALUE": "invalid argument",
-    "CUDA_ERROR_OUT_OF_MEMORY": "out of memory",
-    "CUDA_ERROR_NOT_INITIALIZED": "initialization error",
-    "CUDA_ERROR_NO_DEVICE": "no CUDA-capable device is detected",
-    "CUDA_ERROR_INVALID_DEVICE": "invalid device ordinal",
-    "CUDA_ERROR_INVALID_CONTEXT": "invalid device context",
-    "CUDA_ERROR_INVALID_HANDLE": "invalid resource handle",
-    "CUDA_ERROR_ILLEGAL_ADDRESS": "an illegal memory access was encountered",
-    "CUDA_ERROR_LAUNCH_FAILED": "unspecified launch failure",
-    "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED": "operation not permitted when stream is capturing",
-    "CUDA_ERROR_UNKNOWN": "unknown error",
-}
-"""What the driver says of its errors (cuGetErrorString), which is all that pycuda passes on."""
 
 _ERROR_CLASSES = {
     "CUDA_ERROR_OUT_OF_MEMORY": "MemoryError",
@@ -254,7 +240,7 @@ class SimulatedPycuda:
             self.gpu.violations.append(f"PyCUDA WARNING: a clean-up operation failed: {name}: {code}")
 
     def error(self, routine: str, code: str, message: str = "") -> Exception:
-        text = f"{routine} failed: {TEXTS.get(code, code)}" + (f" - {message}" if message else "")
+        text = f"{routine} failed: {error_text(code)}" + (f" - {message}" if message else "")
         return getattr(self, _ERROR_CLASSES.get(code, "LogicError"))(text)  # type: ignore[no-any-return]
 
     def clean_up(self, context: Context, kind: str, function: str, address: int) -> None:
