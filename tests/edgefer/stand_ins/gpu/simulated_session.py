@@ -110,7 +110,8 @@ class SimulatedLibrary:
         return 0
 
     def cuDeviceGetAttribute(self, value: Any, attribute: int, device: Any) -> int:  # noqa: N802
-        value._obj.value = self._gpu.compute_capability[attribute - 75]
+        major, minor = self._gpu.compute_capability
+        value._obj.value = {18: int(self._gpu.integrated), 75: major, 76: minor}[attribute]
         return 0
 
     def cuGetErrorName(self, code: int, text: Any) -> int:  # noqa: N802
