@@ -45,9 +45,8 @@ class BuildTiming:
                     self._notes.append(f"the imported timing cache {path.name} is not used: TensorRT did not add it")
             if not config.set_timing_cache(cache, False):
                 self._notes.append("the timing cache is not used: TensorRT refused it, and begins with an empty one")
-                if not config.set_timing_cache(config.create_timing_cache(b""), False):
-                    self._notes.append("this TensorRT takes no timing cache at all")
-                    return
+                if not config.set_timing_cache(self._empty(config), False):
+                    raise RuntimeError("TensorRT takes no timing cache at all")
             self._attached = True
 
     def collect(self, trt: Any, config: Any) -> None:
@@ -83,7 +82,14 @@ class BuildTiming:
         cache = config.create_timing_cache(blob)
         if cache is None:
             self._notes.append(f"{what} is not used: TensorRT did not take it")
-            cache = config.create_timing_cache(b"")
+            return self._empty(config)
+        return cache
+
+    @staticmethod
+    def _empty(config: Any) -> Any:
+        cache = config.create_timing_cache(b"")
+        if cache is None:
+            raise RuntimeError("TensorRT gave no timing cache")
         return cache
 
     @contextlib.contextmanager

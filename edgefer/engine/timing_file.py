@@ -60,7 +60,7 @@ class TimingKey(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """A name for its file, which tells people what it is of and is its own for every key."""
         digest = hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
-        told = re.sub(r"[^A-Za-z0-9.]+", "_", f"{self.flavour}-{self.version}-{self.gpu or 'none'}")
+        told = re.sub(r"[^A-Za-z0-9.-]+", "_", f"{self.flavour}-{self.version}-{self.gpu or 'none'}")
         return f"{told[:80]}-{digest[:16]}.cache"
 
 
@@ -102,5 +102,5 @@ def unpacked(key: TimingKey, data: bytes) -> bytes:
 
 
 def _told(key: TimingKey) -> str:
-    gpu = f"{key.gpu} ({key.compute_capability})" if key.gpu else "no GPU"
-    return f"{key.flavour} {key.version} on {gpu}, {key.platform}"
+    gpu = f"GPU {key.gpu or 'none'} ({key.compute_capability or 'none'})"
+    return f"{key.flavour} {key.version}, {gpu}, {key.platform}"
