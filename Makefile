@@ -13,7 +13,7 @@ WHEELHOUSE_PYTHON ?= python3.10
 
 .PHONY: demo test test-slow test-pythons bench bench-store bench-check bench-synthetic bench-modelopt bench-rivals plugin \
     bench-false-alarms bench-open-loop bench-published bench-networks gpu-check kernels lint docs clean rtx install cubins \
-    wheelhouse sbom
+    wheelhouse sbom soak
 
 install: $(STAMP)
 
@@ -44,6 +44,10 @@ test: lint rtx
 
 test-slow: rtx
 	$(PY) -m pytest -m slow --benchmark-disable tests
+
+# 200,000 inferences in each way that a session can be asked, on each runner of the CPU: memory must not grow.
+soak: $(STAMP)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m slow --benchmark-disable -s tests/edgefer/test_soak.py
 
 # The device half and the portable ONNX under every interpreter found; PyTorch is left out unless TORCH=1, because only
 # some of its versions have a CPU wheel for each interpreter.
@@ -84,7 +88,8 @@ plugin:
 	cmake -S kernels/plugin -B build/plugin -DCMAKE_BUILD_TYPE=Release
 	cmake --build build/plugin --parallel
 
-# The kernels on this machine's NVIDIA GPU: right, how fast, against what. Writes benchmarks/results/DEVICE.json.
+# Kernels and sessions on this machine's NVIDIA GPU: right, how fast, against what. Writes
+# benchmarks/results/DEVICE.json.
 gpu-check: $(STAMP)
 	$(PY) -m benchmarks.gpu_check
 
