@@ -35,8 +35,11 @@ from edgefer.engine.compile import CompiledEngine, CompileRequest
 from edgefer.engine.driver import CudaDriver, Gpu
 from edgefer.engine.flavours import Flavour
 from edgefer.engine.this_platform import this_platform
+from edgefer.engine.timing_file import TimingKey, packed
+from edgefer.engine.timing_store import TimingStore
 from edgefer.engine.transfer import export_engines, import_engines
 from edgefer.errors import EngineIncompatible, EngineMissing, EnvironmentMismatch, InputError
+from edgefer.progress import Silent
 
 RELEASE = "10.3.0"
 GPU = Gpu(name="Orin", compute_capability="8.7", memory_bytes=8 << 30)
@@ -122,6 +125,33 @@ def test_engines_move_to_a_machine_of_the_same_kind(bundle: Bundle, tmp_path: Pa
     assert found is not None
     assert found.timing == b"tactics"
     assert [each.placed for each in import_engines(exported, there, driver=ORIN)] == ["there", "there"]
+
+
+def test_a_timing_cache_moves_along(bundle: Bundle, tmp_path: Path) -> None:
+    key = key_of(DAY)
+    of_key, told = TimingKey.of(key), Silent()
+    one, two = EngineCache(tmp_path / "one"), EngineCache(tmp_path / "two")
+    for graph, times in ((DAY, b"day's times"), (NIGHT, b"night's times")):
+        one.put(key_of(graph), engine_of(key, timing=packed(of_key, times)))
+    archive = EngineArchive.from_bytes(export_engines(bundle, one).to_bytes())
+    import_engines(archive, two, driver=ORIN, reporter=told)
+    found = TimingStore(two.timing_folder, of_key).read()
+    assert (found.main, list(found.imports.values())) == (b"day's times", [b"night's times"])
+    assert told.notes == found.notes == []
+
+
+@pytest.mark.parametrize("kind", ["noise", "damaged", "another GPU's"])
+def test_a_timing_cache_that_is_not_for_this_machine_is_a_note(kind: str, bundle: Bundle, tmp_path: Path) -> None:
+    key = key_of(DAY)
+    sound = packed(TimingKey.of(key), b"times")
+    other = packed(TimingKey.of(key_of(DAY, THOR)), b"times")
+    timing = {"noise": b"tactics", "damaged": sound[:-1], "another GPU's": other}[kind]
+    made = EngineArchive.of("tiny", "d" * 64, [(ArchivedEngine(role="fused", key=key), engine_of(key, timing=timing))])
+    cache, told = EngineCache(tmp_path), Silent()
+    assert import_engines(made, cache, driver=ORIN, reporter=told)[0].placed == "stored"
+    assert len(told.notes) == 1
+    assert "is not taken" in told.notes[0]
+    assert not cache.timing_folder.exists()
 
 
 def test_one_graph_alone(bundle: Bundle, tmp_path: Path) -> None:
