@@ -208,7 +208,7 @@ def _make_stream(gpu: SimulatedGpu, flags: int, priority: int = 0) -> tuple[Any,
 
 def _destroy_stream(gpu: SimulatedGpu, handle: int) -> tuple[Any, ...]:
     stream = gpu.stream(handle)
-    if handle in gpu.default_streams:
+    if handle in gpu.foreign_streams:
         raise _refused("CUDA_ERROR_INVALID_HANDLE")
     if stream.queue:
         gpu.abandoned.append(handle)

@@ -25,6 +25,29 @@ PRIMARY = 0xC0DE
 """The handle of the primary context."""
 
 
+OPENS = {
+    "cuDevicePrimaryCtxRetain": "context",
+    "cuModuleLoadDataEx": "module",
+    "cuMemAlloc": "memory",
+    "cuMemHostAlloc": "host memory",
+    "cuStreamCreate": "stream",
+    "cuStreamCreateWithPriority": "stream",
+    "cuStreamEndCapture": "graph",
+    "cuGraphInstantiate": "executable",
+    "cuEventCreate": "event",
+}
+CLOSES = {
+    "cuDevicePrimaryCtxRelease": "context",
+    "cuModuleUnload": "module",
+    "cuMemFree": "memory",
+    "cuMemFreeHost": "host memory",
+    "cuStreamDestroy": "stream",
+    "cuGraphDestroy": "graph",
+    "cuGraphExecDestroy": "executable",
+    "cuEventDestroy": "event",
+}
+
+
 @dataclass
 class Fault:
     """The next `after` calls succeed, then `times` of them (None: all) give `answer`."""
@@ -42,6 +65,40 @@ class Refused(Exception):
 class KernelEntry:
     structure: type[ctypes.Structure]
     run: Callable[..., None]
+
+
+@dataclass(eq=False)
+class ForeignArray:
+    """An array of another library's, which says so by the CUDA Array Interface."""
+
+    gpu: SimulatedGpu
+    address: int
+    shape: tuple[int, ...]
+    dtype: Any
+    stream: int | None = None
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return {
+            "version": 3,
+            "shape": self.shape,
+            "typestr": self.dtype.str,
+            "data": (self.address, False),
+            "strides": None,
+            "stream": self.stream,
+        }
+
+    def produce(self, array: npt.NDArray[Any]) -> None:
+        """Have its stream write new content, when its turn comes."""
+        content = array.copy()
+
+        def write() -> None:
+            self.gpu.view(self.address, self.shape, self.dtype)[...] = content
+
+        self.gpu.put(self.gpu.stream(self.stream or 1), Work("another library's kernel", write))
+
+    def free(self) -> None:
+        self.gpu.memory.free(self.address)
 
 
 @dataclass
@@ -64,6 +121,8 @@ class SimulatedGpu:
     violations: list[str] = field(default_factory=list)
     abandoned: list[int] = field(default_factory=list)
     """Streams that were destroyed with work on them that was not done."""
+    history: list[tuple[str, str, int]] = field(default_factory=list)
+    """("open" or "close", kind, handle or address) of all that has to be given back."""
 
     def __post_init__(self) -> None:
         self.lock = threading.RLock()
@@ -79,7 +138,7 @@ class SimulatedGpu:
         self._faults: dict[str, Fault] = {}
         self._stacks: dict[int, list[int]] = {}
         self._next = 0x1000
-        self.default_streams = {number: SimulatedStream(number) for number in (0, 1, 2)}
+        self.foreign_streams = {number: SimulatedStream(number) for number in (0, 1, 2)}
 
     # What tests ask
 
@@ -144,6 +203,19 @@ class SimulatedGpu:
             for stream in self.streams():
                 stream.run_to(stream.given)
 
+    def foreign_array(self, array: npt.NDArray[Any], stream: int | None = None) -> ForeignArray:
+        """An array of another library's in this GPU's memory."""
+        memory = self.memory.allocate(array.nbytes, "foreign")
+        self.view(memory.address, array.shape, array.dtype)[...] = array
+        return ForeignArray(self, memory.address, array.shape, array.dtype, stream)
+
+    def foreign_stream(self) -> int:
+        """The handle of a stream of another library's."""
+        with self.lock:
+            handle = self.number()
+            self.foreign_streams[handle] = SimulatedStream(handle)
+            return handle
+
     # What the stand-ins use
 
     def call(self, name: str, *arguments: Any) -> tuple[Any, ...]:
@@ -152,7 +224,13 @@ class SimulatedGpu:
             self.calls.append((name, arguments))
             try:
                 self._allow(name)
-                return ("CUDA_SUCCESS", *FUNCTIONS[name](self, *arguments))
+                values = FUNCTIONS[name](self, *arguments)
+                if name in OPENS:
+                    self.history.append(("open", OPENS[name], values[0]))
+                if name in CLOSES:
+                    gone = PRIMARY + arguments[0] if name == "cuDevicePrimaryCtxRelease" else arguments[0]
+                    self.history.append(("close", CLOSES[name], gone))
+                return ("CUDA_SUCCESS", *values)
             except Refused as refused:
                 return (str(refused),)
             except IllegalUse as illegal:
@@ -184,12 +262,17 @@ class SimulatedGpu:
             self.violations.append(text)
         return IllegalUse(text)
 
+    def number(self) -> int:
+        """One that nothing else has."""
+        with self.lock:
+            self._next += 0x10
+            return self._next
+
     def handle(self, thing: Any) -> int:
         """Keep something under a new handle."""
-        self._next += 0x10
-        thing.handle = self._next
+        thing.handle = self.number()
         self.objects[thing.handle] = thing
-        return self._next
+        return int(thing.handle)
 
     def find(self, handle: int, kind: type[Any]) -> Any:
         """What a handle stands for.
@@ -197,8 +280,8 @@ class SimulatedGpu:
         Raises:
             IllegalUse: it was destroyed, or stands for something else.
         """
-        if kind is SimulatedStream and handle in self.default_streams:
-            return self.default_streams[handle]
+        if kind is SimulatedStream and handle in self.foreign_streams:
+            return self.foreign_streams[handle]
         found = self.objects.get(handle)
         if type(found) is not kind:
             raise IllegalUse(f"the handle {handle:#x} is no {kind.__name__}, or was destroyed")
@@ -215,7 +298,7 @@ class SimulatedGpu:
 
     def streams(self) -> list[SimulatedStream]:
         made = [each for each in self.objects.values() if isinstance(each, SimulatedStream)]
-        return [*self.default_streams.values(), *made]
+        return [*self.foreign_streams.values(), *made]
 
     def put(self, stream: SimulatedStream, work: Work) -> None:
         """Work for a stream: recorded where it is being captured, else done now or when somebody waits."""

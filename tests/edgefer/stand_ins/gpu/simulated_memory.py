@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 Bytes = npt.NDArray[np.uint8]
-Kind = Literal["device", "host", "engine"]
+Kind = Literal["device", "host", "engine", "foreign"]
+"""Of the driver's, page-locked, TensorRT's own, another library's."""
 
 UNWRITTEN = 0xFF
 """What new memory holds: NaN as a float, so that a result that nobody wrote shows."""
@@ -52,7 +53,8 @@ class Memory:
 
     @property
     def open(self) -> list[Allocation]:
-        return [each for each in self.allocations if not each.freed]
+        """What is to be given back by those who are tested."""
+        return [each for each in self.allocations if not each.freed and each.kind != "foreign"]
 
     def allocate(self, size: int, kind: Kind = "device", *, mapped: bool = True) -> Allocation:
         """New memory full of `UNWRITTEN`.

@@ -118,15 +118,18 @@ class _Part:
 
     def __init__(self, trt: SimulatedTensorRt) -> None:
         self._trt, self._gpu = trt, trt.gpu
+        self.number = trt.gpu.number()
+        trt.gpu.history.append(("open", self._kind, self.number))
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        """Check and record a call; the fault that it shall have, or None."""
+        """Check and record a call, the object's number first; the fault that it shall have, or None."""
         name = f"{self._kind}.{method}"
         check(TENSORRT, name, arguments, {})
-        return self._gpu.record(name, *arguments)
+        return self._gpu.record(name, self.number, *arguments)
 
     def _end(self) -> None:
-        self._gpu.record(f"{self._kind}.destroyed")
+        self._gpu.record(f"{self._kind}.destroyed", self.number)
+        self._gpu.history.append(("close", self._kind, self.number))
 
     def __del__(self) -> None:
         if hasattr(self, "_gpu"):
