@@ -110,10 +110,10 @@ class CudaDevice:
         self._context.let_go(key)
 
     def close(self) -> None:
-        """Releases all that is open, newest first, then the context. Once; no other thread may still be using it. In a
+        """Releases all that is open, newest first, then the context; once. Threads that use it are waited for. In a
         process that was forked after the device was opened it touches nothing.
 
         Raises:
-            DeviceError: the driver refused something. All that can be released is.
+            DeviceError: the driver refused something; all that can be released is. Or a thread does not end to use it.
         """
         self._finalizer()

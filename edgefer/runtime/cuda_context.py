@@ -11,6 +11,7 @@ import ctypes
 import itertools
 import os
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -20,6 +21,9 @@ from edgefer.kernels.driver import Driver
 from edgefer.runtime.cuda_errors import Translator
 
 Release = Callable[[], object]
+
+_PATIENCE = 10.0
+"""Seconds that `close` waits for other threads: more than any inference takes, less than an exit may hang."""
 
 
 class _Held(NamedTuple):
@@ -57,6 +61,7 @@ class PrimaryContext:
         self._lock = threading.Lock()
         self._keys = itertools.count()
         self._held: dict[int, _Held] = {}
+        self._inside: set[int] = set()
         self._closed = False
         self._error = pycuda.Error
         with self.translator.guard():
@@ -65,9 +70,14 @@ class PrimaryContext:
         self._pop = self._context.pop
 
     def __enter__(self) -> None:
+        stack = _entered.stack
+        if not stack or stack[-1] is not self:
+            # Before the look at `_closed`: `close` sets that first and looks at this then.
+            self._inside.add(threading.get_ident())
         if self._closed or os.getpid() != self._pid:
+            self._left(stack)
             raise self._unusable()
-        self._activate()
+        self._activate(stack)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -81,15 +91,21 @@ class PrimaryContext:
         except self._error as failed:
             if error is None:  # what is on its way up says more
                 raise self.translator.error(failed) from failed
+        finally:
+            self._left(stack)
 
-    def _activate(self) -> None:
-        stack = _entered.stack
+    def _activate(self, stack: list[PrimaryContext]) -> None:
         if not stack or stack[-1] is not self:
             try:
                 self._push()
             except self._error as error:
+                self._left(stack)
                 raise self.translator.error(error) from error
         stack.append(self)
+
+    def _left(self, stack: list[PrimaryContext]) -> None:
+        if self not in stack:
+            self._inside.discard(threading.get_ident())
 
     @property
     def usable(self) -> bool:
@@ -118,20 +134,23 @@ class PrimaryContext:
             return
         with self._lock:
             held = self._held.pop(key, None)
+            if held is not None:
+                self._inside.add(threading.get_ident())
         if held is not None:
-            self._activate()
+            self._activate(_entered.stack)
             try:
                 held.release()
             finally:
                 self.__exit__(None, None, None)
 
     def close(self) -> None:
-        """Releases what is held, newest first, then the context; once. Nobody may be in it on another thread. In a
-        forked process it touches nothing: what was opened belongs to the one that opened it.
+        """Releases what is held, newest first, then the context; once. Whoever is in it on another thread is waited
+        for, and nobody gets in any more. In a forked process it touches nothing: what was opened belongs to the one
+        that opened it.
 
         Raises:
             DeviceError: the driver refused something, or the context is dead after a failed kernel; it is the first of
-                several errors. All that can be released is.
+                several errors. All that can be released is. Or a thread stays in the context; nothing is released then.
         """
         if os.getpid() != self._pid:
             self._closed = True
@@ -143,6 +162,13 @@ class PrimaryContext:
                 return
             self._closed = True
             held, self._held = self._held, {}
+        if not self._deserted():
+            _keep(held)
+            _keep(self._context)
+            raise DeviceError(
+                f"GPU {self.ordinal} is closed while another thread uses it, which did not end within {_PATIENCE:g} s",
+                hint="end the threads that use the session before it is closed",
+            )
         errors: list[Exception] = []
         self._release(list(held.values()), errors)
         # pycuda would leave the context current on this thread, and on another than that which opened it would not
@@ -156,9 +182,18 @@ class PrimaryContext:
         if errors:
             raise errors[0]
 
+    def _deserted(self) -> bool:
+        """Waits until no other thread is in the context."""
+        until = time.monotonic() + _PATIENCE
+        while self._inside - {threading.get_ident()}:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.001)
+        return True
+
     def _release(self, held: list[_Held], errors: list[Exception]) -> None:
         try:
-            self._activate()
+            self._activate(_entered.stack)
         except DeviceError as error:
             errors.append(error)
             _keep(held)

@@ -19,8 +19,9 @@ struct Parameters {
 };
 
 using Address = unsigned long long;
-constexpr int kSuccess = 0, kInvalidValue = 1, kNotFound = 500, kUnsupportedPtx = 222;
+constexpr int kSuccess = 0, kInvalidValue = 1, kNotFound = 500, kUnsupportedPtx = 222, kNotReady = 600;
 int open_things = 0;
+int queries = 0;
 bool capturing = false;
 
 int opened(void** handle, void* value) {
@@ -104,6 +105,10 @@ int cuMemcpyDtoHAsync_v2(void* to, Address from, std::size_t size, void*) {
     std::memcpy(to, reinterpret_cast<const void*>(from), size);
     return kSuccess;
 }
+int cuMemcpyDtoDAsync_v2(Address to, Address from, std::size_t size, void*) {
+    std::memcpy(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), size);
+    return kSuccess;
+}
 int cuMemsetD8Async(Address address, unsigned char value, std::size_t size, void*) {
     std::memset(reinterpret_cast<void*>(address), value, size);
     return kSuccess;
@@ -111,6 +116,13 @@ int cuMemsetD8Async(Address address, unsigned char value, std::size_t size, void
 
 int cuStreamCreate(void** stream, unsigned int flags) {
     return flags == 1 ? opened(stream, reinterpret_cast<void*>(4)) : kInvalidValue;
+}
+int cuStreamCreateWithPriority(void** stream, unsigned int flags, int priority) {
+    return flags == 1 && priority == -5 ? opened(stream, reinterpret_cast<void*>(8)) : kInvalidValue;
+}
+int cuCtxGetStreamPriorityRange(int* least, int* greatest) { return *least = 0, *greatest = -5, kSuccess; }
+int cuStreamWaitEvent(void*, void* event, unsigned int flags) {
+    return event == reinterpret_cast<void*>(7) && flags == 0 ? kSuccess : kInvalidValue;
 }
 int cuStreamDestroy_v2(void*) { return closed(); }
 int cuStreamSynchronize(void*) { return kSuccess; }
@@ -125,7 +137,11 @@ int cuGraphInstantiateWithFlags(void** executable, void*, unsigned long long) {
 int cuGraphLaunch(void*, void*) { return std::fprintf(stderr, "replayed\n"), kSuccess; }
 int cuGraphDestroy(void*) { return closed(); }
 int cuGraphExecDestroy(void*) { return closed(); }
-int cuEventCreate(void** event, unsigned int) { return opened(event, reinterpret_cast<void*>(7)); }
+int cuEventCreate(void** event, unsigned int flags) {
+    queries = 0;
+    return flags == 0 || flags == 3 ? opened(event, reinterpret_cast<void*>(7)) : kInvalidValue;
+}
+int cuEventQuery(void*) { return queries++ == 0 ? kNotReady : kSuccess; }
 int cuEventDestroy_v2(void*) { return closed(); }
 int cuEventRecord(void*, void*) { return kSuccess; }
 int cuEventSynchronize(void*) { return kSuccess; }

@@ -30,7 +30,10 @@ SIGNATURES = {
     "cuDeviceGetAttribute": "attrib dev",
     "cuMemcpyHtoDAsync": "dstDevice srcHost ByteCount hStream",
     "cuMemcpyDtoHAsync": "dstHost srcDevice ByteCount hStream",
+    "cuMemcpyDtoDAsync": "dstDevice srcDevice ByteCount hStream",
     "cuMemsetD8Async": "dstDevice uc N hStream",
+    "cuStreamCreateWithPriority": "flags priority",
+    "cuStreamWaitEvent": "hStream hEvent Flags",
     "cuStreamBeginCapture": "hStream mode",
     "cuGraphInstantiate": "hGraph flags",
     "cuGraphLaunch": "hGraphExec hStream",
@@ -88,7 +91,7 @@ from edgefer.errors import DeviceError
 from edgefer.kernels.driver import Driver
 from edgefer.kernels.launch import kernels, Kernels
 from edgefer.kernels.plan import ORIN, Launch, Plan, fill
-from edgefer.kernels.streams import Event, Stream
+from edgefer.kernels.streams import Event, Stream, priority_range
 
 class Params(ctypes.Structure):
     _fields_ = (("x", ctypes.c_void_p), ("y", ctypes.c_void_p), ("workspace", ctypes.c_void_p),
@@ -114,6 +117,21 @@ with driver.current(loaded.context), Stream(driver) as stream:
     assert abs(last.seconds_since(first) - 0.0025) < 1e-9
     first.close()
     last.close()
+    with Stream(driver, priority_range(driver)[1]) as urgent:
+        moment = Event(driver, timing=False, blocking=True)
+        moment.record(int(stream.handle))
+        urgent.wait_for(moment)
+        assert [moment.done(), moment.done()] == [False, True]
+        moment.wait()
+        moment.close()
+        here, there = driver.allocate(8), driver.allocate(8)
+        numbers = np.arange(8, dtype=np.uint8)
+        urgent.copy_in(here, numbers)
+        urgent.copy_between(there, here, 8)
+        urgent.fill(here, 0, 8)
+        urgent.copy_out(numbers[::-1][::-1], there)
+        assert numbers.tolist() == list(range(8)), numbers
+        driver.free((here, there))
     try:
         loaded.launch(Plan((Launch("edgefer_double", (9, 9, 9), 128),), {}), Params(), int(stream.handle))
     except DeviceError as error:
