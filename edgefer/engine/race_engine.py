@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefer.engine.builder import BuildLog, logger_for
+from edgefer.engine.loaded import LoadedEngine
 from edgefer.errors import EngineIncompatible
 from edgefer.kernels.driver import Driver
 from edgefer.kernels.streams import Event, Graph, Stream
@@ -20,7 +21,7 @@ Array = npt.NDArray[Any]
 
 
 class RaceEngine:
-    """A plan made ready to run: deserialised, with memory for its first profile. `log` is that of the runtime.
+    """A plan made ready to run: deserialised, with memory for the profile of `batch`. `log` is that of the runtime.
 
     Raises:
         EngineIncompatible: TensorRT does not take the plan, or not with these shapes; or an enqueue fails.
@@ -28,25 +29,20 @@ class RaceEngine:
     """
 
     def __init__(self, trt: Any, plan: bytes, driver: Driver, *, batch: int, runtime: Any, log: BuildLog) -> None:
-        self._trt, self._driver, self._log = trt, driver, log
-        self._engine = self._given(runtime.deserialize_cuda_engine(plan), "take the plan")
-        self._context = self._given(self._engine.create_execution_context(), "give an execution context")
+        self._driver = driver
+        self._engine = LoadedEngine(trt, plan, runtime=runtime, log=log)
         self.stream = Stream(driver)
-        names = [self._engine.get_tensor_name(index) for index in range(self._engine.num_io_tensors)]
-        modes = {name: self._engine.get_tensor_mode(name) for name in names}
-        self.inputs = [name for name in names if modes[name] == trt.TensorIOMode.INPUT]
-        self.outputs = [name for name in names if modes[name] == trt.TensorIOMode.OUTPUT]
-        for name in self.inputs:
-            shape = (batch, *self._engine.get_tensor_shape(name)[1:])
-            if not self._context.set_input_shape(name, shape):
-                raise self._refused(f"take the shape {list(shape)} for {name}")
+        self.inputs = [each.name for each in self._engine.inputs]
+        self.outputs = [each.name for each in self._engine.outputs]
+        # Its activation memory is its own: nobody else's is on this stream that it could share it with.
+        profile = self._engine.profile_of(batch)
+        self._context = self._engine.context(profile, stream=int(self.stream.handle), memory=None)
         self._buffers: dict[str, tuple[Array, int]] = {}
-        for name in names:
-            shape = tuple(self._context.get_tensor_shape(name))
-            array = np.zeros(shape, trt.nptype(self._engine.get_tensor_dtype(name)))
-            address = driver.allocate(array.nbytes)
-            self._buffers[name] = (array, address)
-            self._context.set_tensor_address(name, address)
+        for each in (*self._engine.inputs, *self._engine.outputs):
+            array = np.zeros(each.shape_at(batch), each.dtype)
+            self._buffers[each.name] = (array, driver.allocate(array.nbytes))
+        addresses = {name: address for name, (_, address) in self._buffers.items()}
+        self._engine.prepare(self._context, batch, addresses)
         self._graph: Graph | None = None
         self._events: tuple[Event, Event] | None = None
 
@@ -89,21 +85,13 @@ class RaceEngine:
             if each is not None:
                 each.close()
         self._driver.free([address for _, address in self._buffers.values()])
-        self._context = self._engine = None
+        self._context = None
+        self._engine.close()
 
     def _enqueue(self) -> None:
         # What it returns is looked at inside a capture too: a graph of a failed enqueue would replay nothing, fast.
         if not self._context.execute_async_v3(int(self.stream.handle)):
-            raise self._refused("enqueue an inference")
-
-    def _given(self, value: Any, what: str) -> Any:
-        if value is None:
-            raise self._refused(what)
-        return value
-
-    def _refused(self, what: str) -> EngineIncompatible:
-        said = self._log.errors[-1] if self._log.errors else "it gave no reason"
-        return EngineIncompatible(f"TensorRT did not {what}: {said}", details=self._log.text())
+            raise self._engine.refused("enqueue an inference")
 
 
 def runtime_of(trt: Any, log: BuildLog) -> tuple[Any, Any]:

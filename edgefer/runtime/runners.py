@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from edgefer.errors import BundleError, EdgeferError, EnvironmentMismatch, UsageError
@@ -39,14 +40,15 @@ class Opened:
 
 
 def _tensorrt_unavailable() -> str | None:
-    return (
-        "sessions of this version of edgefer run on the CPU only; it compiles engines, and a later version will run "
-        "them"
-    )
+    from edgefer.runtime.machine import unavailable
+
+    return unavailable()
 
 
 def _open_tensorrt(request: RunnerRequest) -> Runner:
-    raise EnvironmentMismatch(f"device 'tensorrt' is not available: {_tensorrt_unavailable()}")
+    from edgefer.runtime.tensorrt_open import open_tensorrt
+
+    return open_tensorrt(request)
 
 
 def _tensorrt_unfit(request: RunnerRequest) -> str | None:
@@ -137,7 +139,8 @@ def open_runner(device: str, request: RunnerRequest) -> Opened:
             continue
         if reason is None:
             try:
-                runner = entry.open(request)
+                with _forgotten_on_failure(entry.name, request):
+                    runner = entry.open(request)
             except PASSED_OVER as error:
                 if entry is candidates[-1]:
                     if not passed_over:
@@ -155,6 +158,21 @@ def open_runner(device: str, request: RunnerRequest) -> Opened:
     raise EnvironmentMismatch(
         f"device '{device}' is not available: {'; '.join(passed_over)}", hint="use device='auto' or device='cpu'"
     )
+
+
+@contextmanager
+def _forgotten_on_failure(name: str, request: RunnerRequest) -> Iterator[None]:
+    """What a runner has told of itself is not said of the next one; the time that it took counts."""
+    settings, seconds, started = dict(request.settings), dict(request.seconds), time.perf_counter()
+    try:
+        yield
+    except BaseException:
+        request.settings.clear()
+        request.settings.update(settings)
+        request.seconds.clear()
+        request.seconds.update(seconds)
+        request.seconds[f"{name}, passed over"] = time.perf_counter() - started
+        raise
 
 
 def _sentence(error: EdgeferError) -> str:

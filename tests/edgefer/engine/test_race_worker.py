@@ -110,8 +110,12 @@ class Context:
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return self.shapes["x"]
 
-    def set_tensor_address(self, name: str, address: int) -> None:
+    def set_optimization_profile_async(self, profile: int, stream: int) -> bool:
+        return profile == 0
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
         self.addresses[name] = address
+        return True
 
     def execute_async_v3(self, stream: int) -> bool:
         self.runs += 1
@@ -130,6 +134,7 @@ def tensorrt(gpu: Gpu) -> Any:
 
     class Engine:
         num_io_tensors = 2
+        num_optimization_profiles = 1
 
         def __init__(self, told: dict[str, Any]) -> None:
             self.told = told
@@ -142,6 +147,9 @@ def tensorrt(gpu: Gpu) -> Any:
 
         def get_tensor_shape(self, name: str) -> tuple[int, ...]:
             return (-1, 2, 3)
+
+        def get_tensor_profile_shape(self, name: str, profile: int) -> list[tuple[int, ...]]:
+            return [(1, 2, 3), (1, 2, 3), (8, 2, 3)]
 
         def get_tensor_dtype(self, name: str) -> type[np.float32]:
             return np.float32
@@ -322,8 +330,14 @@ def test_the_bindings_have_what_the_race_calls() -> None:
     wanted = {
         trt: ("Runtime", "TensorIOMode", "ILogger", "nptype"),
         trt.Runtime: ("deserialize_cuda_engine",),
-        trt.ICudaEngine: ("num_io_tensors", "create_execution_context", *(f"get_tensor_{what}" for what in parts)),
-        trt.IExecutionContext: ("set_input_shape", "get_tensor_shape", "set_tensor_address", "execute_async_v3"),
+        trt.ICudaEngine: (
+            *("num_io_tensors", "num_optimization_profiles", "create_execution_context", "get_tensor_profile_shape"),
+            *(f"get_tensor_{what}" for what in parts),
+        ),
+        trt.IExecutionContext: (
+            *("set_optimization_profile_async", "set_input_shape", "get_tensor_shape", "set_tensor_address"),
+            "execute_async_v3",
+        ),
     }
     assert [name for holder, names in wanted.items() for name in names if not hasattr(holder, name)] == []
     assert (4, *trt.Dims((-1, 2, 3))[1:]) == (4, 2, 3)
