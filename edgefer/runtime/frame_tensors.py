@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,15 @@ from edgefer.runtime.view import View, fitted, of_frame, through
 from edgefer.runtime.view_pixels import Plane, Share, seen
 from edgefer.runtime.vision import opencv
 
-Frame: TypeAlias = Image | Nv12
+
+class OnGpu(Protocol):
+    """An array in GPU memory, of any library."""
+
+    @property
+    def __cuda_array_interface__(self) -> Mapping[str, Any]: ...
+
+
+Frame: TypeAlias = Image | Nv12 | OnGpu
 ViewLike: TypeAlias = View | npt.NDArray[Any]
 
 
@@ -65,9 +73,9 @@ def _shown(given: Given, colour: ColourOrder) -> _Shown:
     if isinstance(given.frame, Nv12):
         return _of_nv12(given, given.frame)
     refuse_device_memory(given.frame, given.name)
-    if given.view is None:
-        return _Shown(given.preprocessor.resized(given.frame), None, colour)
     image = checked_image(given.frame, given.name)
+    if given.view is None:
+        return _Shown(given.preprocessor.resized(image), None, colour)
     size = given.preprocessor.size
     (levels,), share = seen([Plane(image)], of_frame(given.view, size, image.shape[:2], given.name), size)
     return _Shown(levels, share, colour)

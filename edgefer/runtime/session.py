@@ -17,11 +17,13 @@ from edgefer.runtime.binding import Binder, Bound
 from edgefer.runtime.calls import Calls, Submit
 from edgefer.runtime.cpu_form import Asked
 from edgefer.runtime.estimate import Estimate
+from edgefer.runtime.frame_tensors import Frame, ViewLike
+from edgefer.runtime.frames import Cameras
 from edgefer.runtime.gpu_settings import GpuSettings
 from edgefer.runtime.opening import check_for_cpu, opened, read
 from edgefer.runtime.out_arrays import Arrays
 from edgefer.runtime.pending import HostQueue, PendingEstimate
-from edgefer.runtime.preprocess import ColourOrder, Image, Preprocessor, tensors_of
+from edgefer.runtime.preprocess import ColourOrder
 from edgefer.runtime.runner import DeviceRunner, Runner, RunnerRequest
 from edgefer.runtime.session_info import CPU, counters, session_info
 from edgefer.runtime.tensor_check import checked_anywhere, checked_tensor
@@ -82,12 +84,8 @@ class Session:
         self._binder = Binder(self._graph, check)
         self._calls = Calls(self._graph, self._batches, answers, check)
         self._queue = HostQueue(found.runner)
-        self._cameras = {
-            str(spec.role): Preprocessor(spec)
-            for spec in self._graph.inputs
-            if spec.image is not None and spec.role in ("visible", "infrared")
-        }
-        self._names_of_roles = {str(spec.role): spec.name for spec in self._graph.inputs}
+        on_gpu = found.runner if self._on_gpu else None
+        self._cameras = Cameras(self._graph, self._binder, request.settings, on_gpu)
         self._info = session_info(request, found)
 
     @property
@@ -162,35 +160,34 @@ class Session:
         return self._calls.later(runner, submit, bound, out)
 
     def infer_images(
-        self, *, visible: Image | None = None, infrared: Image | None = None, colour: ColourOrder = "bgr"
+        self,
+        *,
+        visible: Frame | None = None,
+        infrared: Frame | None = None,
+        colour: ColourOrder = "bgr",
+        views: Mapping[str, ViewLike | None] | None = None,
     ) -> Estimate:
-        """The answer for one pair of images as a camera gives them, pre-processed as the manifest says.
+        """The answer for one pair of frames as cameras give them, pre-processed as the manifest says. On a GPU a kernel
+        does that in the same graph as the engine, for all formats that it takes; `info["settings"]["images"]` tells.
 
         Args:
-            visible: (H, W) or (H, W, 3), uint8 or uint16, any size.
+            visible: an image (H, W) or (H, W, 3), uint8 or uint16, any size; or `edgefer.runtime.nv12.Nv12`. NumPy
+                arrays; on a GPU also arrays in its memory, whose rows are contiguous: they are read in place.
             infrared: likewise.
             colour: the order of the channels of three-channel images: "bgr", as OpenCV reads them, or "rgb".
+            views: what is to be seen of a frame, by role, in place of the manifest's crop and fit: a View of
+                `edgefer.runtime.view`, such as that over a face, or a homography (3, 3) from the input's pixels to
+                those of the frame.
 
         Raises:
-            InputError: an image is missing, of the wrong type or shape, or none is taken for that camera.
-            EnvironmentMismatch: OpenCV is not installed.
+            InputError: a frame is missing, of the wrong type or shape, in GPU memory where the CPU is to read it, or
+                none is taken for that camera; or a view cannot be taken.
+            EnvironmentMismatch: OpenCV is not installed, and the CPU needs it.
             UsageError: the session is closed.
         """
-        names: list[str] = []
-        images: list[tuple[Preprocessor, Image]] = []
-        for role, image in (("visible", visible), ("infrared", infrared)):
-            if image is None:
-                continue
-            camera = self._cameras.get(role)
-            if camera is None:
-                raise InputError(
-                    f"the network takes no {role} image",
-                    hint=f"it takes: {', '.join(self._cameras) or 'tensors only, with Session.infer'}",
-                )
-            names.append(self._names_of_roles[role])
-            images.append((camera, image))
-        tensors = dict(zip(names, tensors_of(images, colour), strict=True))
-        return self._calls.one(self._opened(), self._binder.bind_preprocessed(tensors))
+        frames = {"visible": visible, "infrared": infrared}
+        runner, bound = self._cameras.prepare(self._opened(), frames, views, colour)
+        return self._calls.one(runner, bound)
 
     def infer_batch(self, examples: Sequence[Mapping[str, object]]) -> list[Estimate]:
         """The answers for several examples, each a mapping as `infer` takes; run in the batches of the graph. Examples

@@ -30,8 +30,8 @@ def preprocessor(image: ImageSpec = RGB, size: tuple[int, int] = (32, 40), chann
 
 
 def tensor(frame: Any, view: Any = None, *, colour: Any = "bgr", **how: Any) -> NDArray[np.float32]:
-    (found,) = frame_tensors([Given(preprocessor(**how), frame, view)], colour)
-    return found[0]
+    found: NDArray[np.float32] = frame_tensors([Given(preprocessor(**how), frame, view)], colour)[0][0]
+    return found
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -1,0 +1,247 @@
+"""Camera frames on the GPU: copies, the pre-processing kernel, the engine and the copies out in one graph launch."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from edgefer.bundle.manifest import GraphSpec, InputSpec
+from edgefer.kernels.launch import Kernels
+from edgefer.kernels.preprocess_frame import Camera
+from edgefer.kernels.streams import Stream
+from edgefer.runtime.cuda import CudaDevice
+from edgefer.runtime.frame_tensors import Given
+from edgefer.runtime.gpu_frames import Taken, taken
+from edgefer.runtime.gpu_stage import FrameStage, StageCamera, refused
+from edgefer.runtime.inference import Stage
+from edgefer.runtime.lane import Lane
+from edgefer.runtime.preprocess import ColourOrder
+from edgefer.runtime.tensorrt import TensorRtRunner
+from edgefer.runtime.view import Size, View, fitted, of_frame
+
+Array = npt.NDArray[Any]
+Key = tuple[str, tuple[StageCamera, ...]]
+"""What a graph is captured for: formats, sizes and layout of the frames, what their pixels become, and where those in
+GPU memory lie. The views are not part of it."""
+
+_FITS = 64
+"""Sizes of frames whose views by the manifest are remembered."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Frames that are ready to be answered; `run` is that of a runner.
+
+    Attributes:
+        key: what their graph is captured for.
+        taken: where each lies, by role.
+        views: what is seen of each, by role.
+    """
+
+    owner: TensorRtFrames
+    key: Key
+    taken: Mapping[str, Taken]
+    views: Mapping[str, View]
+
+    def run(self, feeds: Mapping[str, Array], out: Mapping[str, Array] | None = None) -> dict[str, Array]:
+        """All outputs by name; of `feeds` those are read that are no cameras.
+
+        Raises:
+            as `TensorRtRunner.run`.
+        """
+        return self.owner.run(self, feeds, out)
+
+
+class _Stages:
+    """The stages of one lane, by what their graphs are captured for."""
+
+    def __init__(self, lane: Lane, device: CudaDevice) -> None:
+        self._lane, self._device = lane, device
+        self._stages: dict[Key, FrameStage] = {}
+        self._held: dict[Key, int] = {}
+
+    def get(self, key: Key) -> FrameStage | None:
+        return self._stages.get(key)
+
+    def keep(self, key: Key, stage: FrameStage) -> None:
+        self._stages[key] = stage
+
+    def hold(self, key: Key) -> None:
+        """Has the device give the graph back before the memory that it works in."""
+        if key in self._held:
+            return
+        # The device must not refer to what refers to it.
+        lane = weakref.ref(self._lane)
+
+        def drop() -> None:
+            found = lane()
+            if found is not None:
+                found.drop(1, key)
+
+        self._held[key] = self._device.hold(drop)
+
+    def giving_back(self, key: Key) -> Callable[[], None]:
+        """What gives a stage back, once its graph is gone; likewise."""
+        stages = weakref.ref(self)
+
+        def give_back() -> None:
+            found = stages()
+            if found is not None:
+                found._give_back(key)
+
+        return give_back
+
+    def _give_back(self, key: Key) -> None:
+        stage, held = self._stages.pop(key, None), self._held.pop(key, None)
+        if held is not None:
+            self._device.let_go(held)
+        if stage is not None:
+            stage.close()
+
+
+class TensorRtFrames:
+    """Answers frames by the runner's engine. Any number of threads may use it at once.
+
+    For each format, size and layout of the frames, and place where they lie in GPU memory, a lane captures a graph of
+    its own, with memory of its own for the frames that the host brings. The last four are kept.
+
+    Args:
+        runner: whose lanes it uses, and with whose device it is given back.
+        graph: says what the inputs are.
+
+    Raises:
+        PluginMissing: there is no binary of the kernel for this GPU.
+        EnvironmentMismatch: it is missing or damaged.
+        DeviceError: the driver refused it.
+    """
+
+    def __init__(self, runner: TensorRtRunner, graph: GraphSpec) -> None:
+        self._runner = runner
+        self._specs = {str(spec.role): spec for spec in graph.inputs if spec.role in ("visible", "infrared")}
+        self._cameras = frozenset(spec.name for spec in self._specs.values())
+        self._unfit = _unfit(runner, self._cameras)
+        self._fits: dict[tuple[str, Size], View] = {}
+        device = runner.device
+        self._stages = {id(lane): _Stages(lane, device) for lane in runner.lanes}
+        with device.current():
+            self._kernels = Kernels(device.ordinal, driver=device.driver)
+        device.hold(self._kernels.close)
+
+    def prepare(self, given: Mapping[str, Given], colour: ColourOrder) -> Frames | str:
+        """The frames, ready to be run, or why the kernel makes no inputs of them.
+
+        Args:
+            given: frames and views by role.
+            colour: the order of three channels.
+
+        Raises:
+            InputError: a frame or a view cannot be taken by anybody.
+        """
+        if self._unfit:
+            return self._unfit
+        frames: dict[str, Taken] = {}
+        cameras: list[StageCamera] = []
+        views: dict[str, View] = {}
+        for role, each in given.items():
+            found = taken(each.frame, each.name, colour)
+            if isinstance(found, str):
+                return f"the {role} camera {found}"
+            frames[role] = found
+            spec, size = self._specs[role], each.preprocessor.size
+            image = spec.image
+            assert image is not None
+            frame = (found.frame.height, found.frame.width)
+            if each.view is None:
+                views[role] = self._fit(spec, size, frame)
+            else:
+                views[role] = of_frame(each.view, size, frame, each.name)
+                # A view says itself how it is sampled.
+                image = msgspec.structs.replace(image, resize="area-bilinear")
+            camera = Camera(found.frame, image, spec.shape[1])
+            cameras.append(StageCamera(role, camera, size, found.in_place))
+        return refused(cameras) or Frames(self, ("frames", tuple(cameras)), frames, views)
+
+    def run(self, frames: Frames, feeds: Mapping[str, Array], out: Mapping[str, Array] | None) -> dict[str, Array]:
+        """All outputs by name, as `TensorRtRunner.run` gives them; `feeds` has the inputs that are no cameras."""
+        with self._runner.lane() as lane:
+            stages = self._stages[id(lane)]
+            stage = stages.get(frames.key) or self._stage(lane, frames.key)
+            for name, array in lane.batches[1].inputs:
+                if name not in self._cameras:
+                    array[...] = feeds[name]
+            stage.write({role: each.planes for role, each in frames.taken.items() if each.planes}, frames.views)
+            arrays = [array for each in frames.taken.values() for array in each.arrays]
+            for stream in {array.stream for array in arrays if array.stream is not None}:
+                lane.wait_for(stream)
+            inference = lane.inference(
+                1,
+                key=frames.key,
+                addresses={},
+                before=self._before(lane, stage),
+                closed=stages.giving_back(frames.key),
+            )
+            stages.hold(frames.key)
+            lane.launch(inference)
+            lane.counters["bound"] += len(arrays)
+            lane.wait()
+            return lane.results(1, out)
+
+    def _fit(self, spec: InputSpec, size: Size, frame: Size) -> View:
+        """The same object for the same size, so that a stage sees that nothing changed."""
+        key = (spec.name, frame)
+        view = self._fits.get(key)
+        if view is None:
+            assert spec.image is not None
+            if len(self._fits) >= _FITS:
+                self._fits.clear()
+            view = self._fits[key] = fitted(spec.image, size, frame)
+        return view
+
+    def _stage(self, lane: Lane, key: Key) -> FrameStage:
+        """A new stage of a lane for these cameras."""
+        batch = lane.batches[1]
+        sizes = {name: array.nbytes for name, array in batch.inputs}
+        given = {each.role for each in key[1]}
+        missing = [spec.name for role, spec in self._specs.items() if role not in given]
+        stage = FrameStage(
+            self._runner.device,
+            self._kernels,
+            key[1],
+            {role: batch.addresses[spec.name] for role, spec in self._specs.items()},
+            blank=[(batch.addresses[name], sizes[name]) for name in missing],
+            # Where nothing is copied to the GPU it works on the host's memory.
+            zero_copy=batch.copy_in() is None,
+        )
+        self._stages[id(lane)].keep(key, stage)
+        return stage
+
+    def _before(self, lane: Lane, stage: FrameStage) -> Stage:
+        """The copies of the inputs that are no cameras, then the cameras."""
+        others = lane.batches[1].copy_in([name for name, _ in lane.batches[1].inputs if name not in self._cameras])
+        return stage.enqueue if others is None else _one_after_the_other(others, stage.enqueue)
+
+
+def _one_after_the_other(first: Stage, second: Stage) -> Stage:
+    def both(stream: Stream) -> None:
+        first(stream)
+        second(stream)
+
+    return both
+
+
+def _unfit(runner: TensorRtRunner, cameras: Collection[str]) -> str:
+    """Why the engine is not one whose inputs the kernel writes, "" where it is."""
+    if not cameras:
+        return "the graph has no cameras"
+    if 1 not in runner.lanes[0].batches:
+        return f"the engine takes batches of {', '.join(map(str, runner.engine.batches))}, and frames come one by one"
+    found = {each.name: each.dtype for each in runner.engine.inputs if each.name in cameras}
+    if any(dtype != np.float32 for dtype in found.values()):
+        return f"the engine reads {', '.join(f'{name} in {dtype}' for name, dtype in found.items())}"
+    return ""
