@@ -272,7 +272,28 @@ def neighbours() -> None:
     driver.call("cuCtxPopCurrent")  # pycuda releases a primary context and leaves it current
 
 
+def described() -> None:
+    """What pycuda says of each function, method and attribute that the simulation has."""
+    import pycuda.driver as pycuda
+
+    def find(name: str) -> Any:
+        found: Any = pycuda
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        return found
+
+    answer: dict[str, Any] = {}
+    for name in sys.argv[2:]:
+        found = find(f"{name}.__init__") if isinstance(find(name), type) else find(name)
+        answer[name] = None if found is None else str(found.__doc__)
+    answer["errors"] = [
+        issubclass(find(name), pycuda.Error) for name in ("MemoryError", "LogicError", "LaunchError", "RuntimeError")
+    ]
+    answer["flags"] = [int(getattr(pycuda.host_alloc_flags, name)) for name in ("PORTABLE", "DEVICEMAP")]
+    print(json.dumps(answer))
+
+
 if __name__ == "__main__":
     scenario = {each.__name__: each for each in (life, errors, threads, fork, fork_opens, constructor, left_open)}
-    scenario |= {each.__name__: each for each in (garbage, dead, neighbours)}
+    scenario |= {each.__name__: each for each in (garbage, dead, neighbours, described)}
     scenario[sys.argv[1]]()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 from pycuda_build import built_pycuda, stub_driver
+from signatures import PYCUDA, PYCUDA_MEMBERS, parameters
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -54,6 +56,7 @@ def scenario(folders: dict[str, str], tmp_path: Path) -> Scenario:
             env={**os.environ, **folders, "STUB_LOG": str(log), **surroundings},
             check=False,
         )
+        log.touch()
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
         lines = [line.split() for line in log.read_text().splitlines()]
         return Done(done.stdout, [(int(process), int(thread), name) for process, thread, name in lines])
@@ -129,3 +132,39 @@ def test_a_dead_context_is_said_once(scenario: Scenario) -> None:
 
 def test_the_contexts_of_other_libraries_stay_as_they_are(scenario: Scenario) -> None:
     scenario("neighbours")
+
+
+def signature(described: str) -> list[tuple[int, int, str]]:
+    """How many parameters must and may be given, and the kind of what comes back, in each form that Boost describes:
+    "pagelocked_empty( (object)shape, (object)dtype [, (object)order='C' [, (int)mem_flags=0]]) -> object :"."""
+    found = []
+    for line in re.findall(r"^(\w+\(.*\) -> \w+) :$", described, re.MULTILINE):
+        given, _, kind = line.partition("(")[2].rpartition(") -> ")
+        needed, optional, _ = given.partition("[")
+        every = re.findall(r"\((\w+)\)\w+", given)
+        must = len(re.findall(r"\((\w+)\)\w+", needed if optional else given))
+        found.append((must, len(every), kind))
+    return found
+
+
+OBJECT = "object"
+"""What Boost says where anything may come back."""
+
+
+def test_what_the_simulation_lets_edgefer_call_is_what_pycuda_has(scenario: Scenario) -> None:
+    members = [
+        name if not member else f"{name}.{member}" for name, all_ in PYCUDA_MEMBERS.items() for member in all_ or ("",)
+    ]
+    answer = json.loads(scenario("described", *PYCUDA, *members).output)
+    assert [name for name in members if answer[name] is None] == []
+    assert answer["errors"] == [True] * 4
+    assert answer["flags"] == [1, 2]
+    static = {"Context.pop", "Context.get_current", "Context.synchronize", "Context.get_device", "Device.count"}
+    for name, (wanted, kind) in PYCUDA.items():
+        own = 0 if "." not in name or name in static else 1
+        own += name == "Device"  # its constructor, which gives nothing of its own
+        every = parameters(wanted)
+        must = sum(not each.optional for each in every) + own
+        assert answer[name] is not None, name
+        real = [each for each in signature(answer[name]) if each[:2] == (must, len(every) + own)]
+        assert {given for _, _, given in real} & {kind or "None", OBJECT}, (name, answer[name])
