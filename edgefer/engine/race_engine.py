@@ -95,13 +95,17 @@ class RaceEngine:
 
 
 def runtime_of(trt: Any, log: BuildLog) -> tuple[Any, Any]:
-    """A runtime that writes to `log`, with its logger, which has to live as long.
+    """A runtime that writes to `log`, with its logger, which has to live as long. A context of the GPU has to be there
+    already: a runtime that finds no GPU can be an object around nothing, of which the next call ends the process.
 
     Raises:
         EngineIncompatible: TensorRT gave none.
     """
     logger = logger_for(trt, log)
-    runtime = trt.Runtime(logger)
+    try:
+        runtime = trt.Runtime(logger)
+    except TypeError as error:  # what the bindings make of a constructor that returned a null pointer
+        raise EngineIncompatible(f"TensorRT gave no runtime: {error}", details=log.text()) from error
     if runtime is None:
         raise EngineIncompatible("TensorRT gave no runtime", details=log.text())
     return runtime, logger

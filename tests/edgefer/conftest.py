@@ -27,7 +27,7 @@ from edgefer.bundle.manifest import (
     Provenance,
 )
 
-sys.path += [str(Path(__file__).parent / "stand_ins"), str(Path(__file__).parent / "stand_ins" / "gpu")]
+sys.path += [str(Path(__file__).parent / "stand_ins" / part) for part in ("", "gpu", "bindings")]
 
 LABELS = ("angry", "happy", "neutral", "sad", "surprise")
 
