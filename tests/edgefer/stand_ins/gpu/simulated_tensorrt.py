@@ -93,6 +93,8 @@ _TYPES = {
 
 
 class Severity(enum.IntEnum):
+    __str__ = enum.Enum.__str__  # the bindings' enumerations are written with their class on every Python
+
     INTERNAL_ERROR = 0
     ERROR = 1
     WARNING = 2
@@ -259,6 +261,7 @@ class Context(_Part):
         self.generation = 0
 
     def _end(self) -> None:
+        self._gpu.not_needed(self.number, "execution context")
         if self._block:
             _give(self._gpu, self._block)
         super()._end()
@@ -396,7 +399,9 @@ class Context(_Part):
             for name, value in spec.function(feeds).items():
                 gpu.view(*tensors[name])[...] = np.asarray(value)
 
-        return Work("inference", run, frozenset({("activation", memory), ("context", id(self))}))
+        needs = {gpu.memory.begin(address) for address in (*addresses.values(), memory)}
+        uses = {("activation", memory), ("context", self.number)}
+        return Work("inference", run, frozenset(uses), frozenset({*needs, self.number}))
 
 
 def _take(gpu: SimulatedGpu, size: int) -> int:
