@@ -1,1 +1,2 @@
-"""edgefer's kernels on a GPU: whether they compute what they must, how fast, against what. See docs/gpu-check.md."""
+"""edgefer on a GPU: whether its kernels and sessions compute what they must, how fast, against what. See
+docs/gpu-check.md."""

@@ -1,20 +1,27 @@
-"""The goals for CBAM on an H200, with a cold cache, for each stage; on another GPU they are told and mean less.
+"""The goals, evaluated on every GPU.
+
+Those for CBAM are set on an H200, with a cold cache, for each stage; on another GPU they are told and mean less.
 
 * A block takes at most 1.3 times what its bytes take at the measured rate of a copy plus what its launches take as
   empty nodes. Beside it: the same against the bytes that any kernel must move, and with a warm cache.
 * At batch 1 a block has at most 2 launches, and is at least twice as fast as the best of torch.compile in a CUDA
   graph.
+
+Those for a session hold on any GPU: with a graph, `infer` takes at most 100 us more than the GPU works on it; and by
+events the 99th percentile of that work is at most 1.05 times its median, where clocks are steady. Beside it: the wall
+time, what it is without a graph, and the least and the greatest clock of the GPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from benchmarks.gpu_check.result import Baselines, Goal, Part, WorkloadResult
+from benchmarks.gpu_check.result import Baselines, Goal, Part, SessionFigures, WorkloadResult
 from benchmarks.gpu_check.timings import OURS, floor_seconds
 from benchmarks.gpu_check.torch_rivals import COMPILED
 
 OVER_DESIGN, LAUNCHES, TIMES_FASTER = 1.3, 2.0, 2.0
+MOST_OVERHEAD, MOST_JITTER = 100e-6, 1.05
 _FORM = "f16h"
 
 
@@ -22,7 +29,37 @@ def goals(parts: Mapping[str, Part]) -> tuple[Goal, ...]:
     """Every goal, `met` being None where something for it was not measured."""
     baselines = next((part.baselines for part in parts.values() if part.baselines is not None), None)
     blocks = [each for part in parts.values() for each in part.workloads if each.operation == "cbam"]
-    return tuple(_goals((each for each in blocks if each.form == _FORM), baselines))
+    of_blocks = _goals((each for each in blocks if each.form == _FORM), baselines)
+    return (*of_blocks, *_of_sessions(each for part in parts.values() for each in part.sessions))
+
+
+def _of_sessions(sessions: Iterable[SessionFigures]) -> Iterator[Goal]:
+    for each in sessions:
+        overhead = each.overhead.median if each.replayed else None
+        yield Goal(
+            name="overhead of infer, microseconds",
+            workload=each.engine,
+            found=None if overhead is None else 1e6 * overhead,
+            limit=1e6 * MOST_OVERHEAD,
+            met=None if overhead is None else overhead <= MOST_OVERHEAD,
+            beside={
+                "wall seconds": each.wall.median,
+                "GPU seconds": each.gpu.median,
+                "without a graph": None if each.plain is None else each.plain.median,
+            },
+        )
+        clocks = [each.clocks["gpu"]] if "gpu" in each.clocks else []
+        yield Goal(
+            name="p99 over p50 of the GPU's time",
+            workload=each.engine,
+            found=each.gpu_p99_over_p50,
+            limit=MOST_JITTER,
+            met=each.gpu_p99_over_p50 <= MOST_JITTER,
+            beside={
+                "least clock": min((least for least, _ in clocks), default=None),
+                "greatest clock": max((most for _, most in clocks), default=None),
+            },
+        )
 
 
 def _goals(blocks: Iterable[WorkloadResult], baselines: Baselines | None) -> Iterator[Goal]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.gpu_check.result import Figure, GpuCheck, WorkloadResult
+from benchmarks.gpu_check.result import Figure, GpuCheck, SessionFigures, SoakFigures, WorkloadResult
 
 WIDTH = 140
 
@@ -21,6 +21,12 @@ def show(check: GpuCheck, console: Console) -> None:
     blocks = [block for part in check.parts.values() for block in part.workloads]
     if blocks:
         console.print(_timings(blocks))
+    sessions = [each for part in check.parts.values() for each in part.sessions]
+    if sessions:
+        console.print(_sessions(sessions))
+    soaks = [each for part in check.parts.values() for each in part.soaks]
+    if soaks:
+        console.print(_soaks(soaks))
     if check.goals:
         console.print(_goals(check))
     for line in check.failed:
@@ -62,8 +68,48 @@ def _timings(blocks: list[WorkloadResult]) -> Table:
     return table
 
 
+def _sessions(sessions: list[SessionFigures]) -> Table:
+    table = Table(title="one inference of a session, microseconds, medians with 95 % intervals")
+    for name in ("engine", "what", "time", "beside"):
+        table.add_column(name)
+    for each in sessions:
+        table.add_row(each.engine, "GPU, by events", _text(each.gpu), f"p99 over p50 {each.gpu_p99_over_p50:.3f}")
+        how = "a graph" if each.replayed else "no graph"
+        table.add_row("", f"infer, {how}", _text(each.wall), f"p99 {each.wall_p99 * 1e6:.2f}")
+        table.add_row("", "infer beyond the GPU", _text(each.overhead), "")
+        if each.plain is not None:
+            table.add_row("", "infer without graphs", _text(each.plain), "")
+        for name, stages in each.loading.items():
+            said = ", ".join(f"{stage} {seconds:.3f}" for stage, seconds in stages.items())
+            table.add_row("", f"opened {name}", f"{sum(stages.values()):.3f} s", said)
+        for name, (least, most) in each.clocks.items():
+            table.add_row("", f"clock {name}", f"{least / 1e6:.0f} to {most / 1e6:.0f} MHz", "")
+        for line in each.warnings:
+            table.add_row("", "mind", line, "")
+    return table
+
+
+def _soaks(soaks: list[SoakFigures]) -> Table:
+    table = Table(title="memory over many inferences, KiB per 100,000 with 95 % intervals")
+    for name in ("engine", "inferences", "seconds", "memory", "growth", "in use"):
+        table.add_column(name)
+    for each in soaks:
+        for where, line in (("host", each.host), ("GPU", each.gpu)):
+            if line is not None:
+                low, middle, high = (value * 1e5 / 1024 for value in (line.low, line.per_run, line.high))
+                table.add_row(
+                    each.engine,
+                    f"{each.inferences:,}",
+                    f"{each.seconds:.0f}",
+                    where,
+                    f"{middle:.1f} ({low:.1f} to {high:.1f})",
+                    f"{line.bytes_in_use / 2**20:.1f} MiB",
+                )
+    return table
+
+
 def _goals(check: GpuCheck) -> Table:
-    table = Table(title="goals, which are for an H200 with a cold cache")
+    table = Table(title="goals; those for CBAM are for an H200 with a cold cache")
     for name in ("goal", "workload", "limit", "found", "met", "beside"):
         table.add_column(name)
     for goal in check.goals:

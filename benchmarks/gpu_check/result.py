@@ -89,6 +89,51 @@ class Baselines(_Struct, frozen=True, kw_only=True):
     copied_bytes: int
 
 
+class SessionFigures(_Struct, frozen=True, kw_only=True):
+    """What one inference of a session costs, in seconds, all taken in the same rounds.
+
+    `gpu` is what a replay of its graph takes by events, `wall` what `infer` takes the caller, `overhead` what that is
+    longer, round by round; `plain` is `infer` without graphs. `loading` has the stages of opening a session by how it
+    was opened ("cold", "warm"), and `clocks` the least and the greatest clock seen meanwhile, in hertz, by its name.
+    """
+
+    engine: str
+    gpu: Figure
+    gpu_p99_over_p50: float
+    wall: Figure
+    wall_p99: float
+    overhead: Figure
+    plain: Figure | None = None
+    replayed: bool = True
+    loading: dict[str, dict[str, float]] = {}
+    clocks: dict[str, tuple[float, float]] = {}
+    warnings: tuple[str, ...] = ()
+
+
+class MemoryLine(_Struct, frozen=True, kw_only=True):
+    """A line through memory in use over many inferences: bytes that each one more takes, with its interval, and what
+    was in use in the end."""
+
+    per_run: float
+    low: float
+    high: float
+    runs: int
+    samples: int
+    bytes_in_use: float
+
+
+class SoakFigures(_Struct, frozen=True, kw_only=True):
+    """Memory over many inferences of one session: resident in the host's, and in use of the GPU's as its driver tells
+    it, which other processes change too. `seconds` is what all took, `replays` how many graphs were launched."""
+
+    engine: str
+    inferences: int
+    replays: int
+    seconds: float
+    host: MemoryLine | None = None
+    gpu: MemoryLine
+
+
 class Goal(_Struct, frozen=True, kw_only=True):
     """One goal for one workload; `met` is None where what it takes was not measured."""
 
@@ -109,6 +154,8 @@ class Part(_Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...] = ()
     baselines: Baselines | None = None
     workloads: tuple[WorkloadResult, ...] = ()
+    sessions: tuple[SessionFigures, ...] = ()
+    soaks: tuple[SoakFigures, ...] = ()
     details: dict[str, Any] = {}
 
 

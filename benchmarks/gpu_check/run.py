@@ -21,6 +21,8 @@ from benchmarks.gpu_check.goals import goals
 from benchmarks.gpu_check.gpu import Gpu
 from benchmarks.gpu_check.result import GpuCheck, Part
 from benchmarks.gpu_check.sanitiser import sanitiser_part
+from benchmarks.gpu_check.sessions import runtime_part, session_part, soak_part
+from benchmarks.gpu_check.soak import INFERENCES
 from benchmarks.gpu_check.timings import baselines_part, timings_part
 from edgefer import atomic
 from edgefer.benchmark.machine import describe
@@ -34,16 +36,23 @@ PartOf = Callable[[], Part]
 Tell = Callable[[str], None]
 
 
-def all_parts(gpu: Gpu, care: Care) -> dict[str, PartOf]:
-    """Every part by name. Correctness comes first, and what another process does last."""
+def all_parts(gpu: Gpu, care: Care, inferences: int = INFERENCES) -> dict[str, PartOf]:
+    """Every part by name. Correctness comes first, and what another process does last.
+
+    Args:
+        inferences: how many the soak part makes of each session.
+    """
     return {
         "cases": lambda: cases_part(gpu),
         "binaries": lambda: binaries_part(gpu),
         "graphs": lambda: graphs_part(gpu),
         "baselines": lambda: baselines_part(gpu, care),
         **{f"timings of {operation}": partial(timings_part, gpu, operation, care) for operation in OPERATIONS},
+        "runtime": partial(runtime_part, inferences),
         "sanitiser": sanitiser_part,
         "engines": engines_part,
+        "session": partial(session_part, inferences),
+        "soak": partial(soak_part, inferences),
     }
 
 

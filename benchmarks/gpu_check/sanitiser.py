@@ -1,4 +1,5 @@
-"""NVIDIA's compute-sanitizer over one case for each entry, in a child process that this file also is.
+"""NVIDIA's compute-sanitizer over one case for each entry and over a small session, in a child process that this file
+also is.
 
 compute-sanitizer --tool racecheck python -m benchmarks.gpu_check.sanitiser
 """
@@ -14,7 +15,11 @@ from pathlib import Path
 from benchmarks.gpu_check.catalogue import OPERATIONS, module_of, one_for_each_entry
 from benchmarks.gpu_check.correctness import fault_of, part_of
 from benchmarks.gpu_check.gpu import opened
+from benchmarks.gpu_check.hand_built import HandBuilt
+from benchmarks.gpu_check.hand_session import hand_subject
 from benchmarks.gpu_check.result import Check, Part
+from benchmarks.gpu_check.session_checks import session_checks
+from benchmarks.gpu_check.subject import Subject
 from edgefer.engine import child
 from edgefer.errors import EdgeferError
 from edgefer.kernels.plan import Gpu
@@ -26,6 +31,9 @@ CHILD = (sys.executable, "-m", "benchmarks.gpu_check.sanitiser")
 TIMEOUT_SECONDS = 1800.0
 _FOUND_SOMETHING = 86
 _PLACES = ("/usr/local/cuda/bin/compute-sanitizer", "/usr/local/cuda/compute-sanitizer/compute-sanitizer")
+
+SMALL = HandBuilt(side=32, gates=2, batches=(1, 2))
+SESSION = ("graphs against plain enqueues", "two streams and eight threads", "bound arrays", "frames of cameras")
 
 Find = Callable[[], str | None]
 
@@ -82,10 +90,23 @@ def run_cases(machine: Machine, gpu: Gpu) -> int:
     return wrong
 
 
+def run_session(subject: Subject) -> int:
+    """Check a session in the ways that put most on the GPU; the number of wrong ones, which are printed."""
+    checks = session_checks(subject, SESSION)
+    for check in checks:
+        if check.state != "passed":
+            print(f"{check.name}: {check.state}: {check.found}")
+    wrong = sum(check.state == "failed" for check in checks)
+    print(f"{len(checks)} checks of a session, {wrong} of them wrong")
+    return wrong
+
+
 def main() -> int:
     try:
         with opened() as gpu:
-            return 1 if run_cases(gpu, gpu.kernels.gpu) else 0
+            wrong = run_cases(gpu, gpu.kernels.gpu)
+        wrong += run_session(hand_subject(SMALL))
+        return 1 if wrong else 0
     except EdgeferError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-# `fake_gpu` lies beside the tests that use it.
+# `fake_gpu` lies beside the tests that use it, and the simulated GPU is that of edgefer's own tests.
 sys.path.append(str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[2] / "edgefer" / "stand_ins"))
+sys.path.append(str(Path(__file__).parents[2] / "edgefer" / "stand_ins" / "gpu"))
 
 from fake_gpu import FakeGpu, binaries
 

@@ -180,6 +180,7 @@ def test_parts_are_chosen_by_words(gpu: Gpu) -> None:
     parts = run.all_parts(gpu, CARE)
     assert list(parts)[:4] == ["cases", "binaries", "graphs", "baselines"]
     assert list(run.chosen(parts, "")) == list(parts)
+    assert list(parts)[-5:] == ["runtime", "sanitiser", "engines", "session", "soak"]
     assert list(run.chosen(parts, "graphs, of cbam")) == ["graphs", "timings of cbam"]
     with pytest.raises(UsageError, match="no part speed"):
         run.chosen(parts, "speed,cases")
@@ -198,8 +199,8 @@ def test_the_command(
     assert "not measured" in said
     assert str(path) in "".join(said.split("\n"))
     assert set(msgspec.json.decode(path.read_bytes(), type=GpuCheck).parts) == {"baselines", "timings of gated_pool"}
-    monkeypatch.setattr(run, "all_parts", lambda gpu, care: {"bad": refused})
-    monkeypatch.setattr(command, "all_parts", lambda gpu, care: {"bad": refused})
+    monkeypatch.setattr(run, "all_parts", lambda gpu, care, inferences: {"bad": refused})
+    monkeypatch.setattr(command, "all_parts", lambda gpu, care, inferences: {"bad": refused})
     assert command.main(["-o", str(path)], Driver(fake)) == 1
     assert "WRONG: bad: cuLaunchKernel failed" in capsys.readouterr().out
 
@@ -209,6 +210,7 @@ def test_the_command(
     [
         (["--rounds", "0"], "0 rounds; expected 1 or more"),
         (["--rounds", "many"], "invalid int value: 'many'"),
+        (["--inferences", "5"], "5 inferences; expected 200 or more"),
         (["-o", "no/such/folder/gpu.json"], "there is no folder no/such/folder"),
     ],
 )
