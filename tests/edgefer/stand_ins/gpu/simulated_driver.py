@@ -131,6 +131,7 @@ def _allocate(gpu: SimulatedGpu, size: int) -> tuple[Any, ...]:
 
 
 def _free(gpu: SimulatedGpu, address: int) -> tuple[Any, ...]:
+    gpu.not_needed(address, "memory")
     try:
         gpu.memory.free(address)
     except KeyError:
@@ -148,6 +149,9 @@ def _allocate_host(gpu: SimulatedGpu, size: int, flags: int) -> tuple[Any, ...]:
 
 
 def _free_host(gpu: SimulatedGpu, address: int) -> tuple[Any, ...]:
+    mapped = [each.address for each in gpu.memory.open if each.host == address]
+    for each in (address, *mapped):
+        gpu.not_needed(each, "host memory")
     try:
         gpu.memory.free(address, host=True)
     except KeyError:
@@ -162,33 +166,35 @@ def _device_pointer(gpu: SimulatedGpu, host: int, flags: int) -> tuple[Any, ...]
     raise _refused("CUDA_ERROR_INVALID_VALUE")
 
 
-def _copy(gpu: SimulatedGpu, stream: int, name: str, target: Callable[[], Bytes], source: Callable[[], Bytes]) -> None:
+def _copy(
+    gpu: SimulatedGpu, stream: int, ends: tuple[int, int], target: Callable[[], Bytes], source: Callable[[], Bytes]
+) -> None:
     target(), source()  # both have to be there when the copy is asked for, and when it is done
 
     def run() -> None:
         target()[:] = source()
 
-    gpu.put(gpu.stream(stream), Work(name, run))
+    gpu.put(gpu.stream(stream), Work("copy", run, needs=frozenset(map(gpu.memory.begin, ends))))
 
 
 def _copy_in(gpu: SimulatedGpu, target: int, source: int, size: int, stream: int) -> tuple[Any, ...]:
     if not gpu.memory.is_pinned(source) and gpu.stream(stream).capture is None:
         staged = gpu.memory.at_host(source, size).copy()  # pageable memory is read before the call returns
-        _copy(gpu, stream, "copy in", lambda: gpu.memory.at(target, size), lambda: staged)
+        _copy(gpu, stream, (target, source), lambda: gpu.memory.at(target, size), lambda: staged)
     else:
         at, from_host = gpu.memory.at, gpu.memory.at_host
-        _copy(gpu, stream, "copy in", lambda: at(target, size), lambda: from_host(source, size))
+        _copy(gpu, stream, (target, source), lambda: at(target, size), lambda: from_host(source, size))
     return ()
 
 
 def _copy_out(gpu: SimulatedGpu, target: int, source: int, size: int, stream: int) -> tuple[Any, ...]:
     memory = gpu.memory
-    _copy(gpu, stream, "copy out", lambda: memory.at_host(target, size), lambda: memory.at(source, size))
+    _copy(gpu, stream, (target, source), lambda: memory.at_host(target, size), lambda: memory.at(source, size))
     return ()
 
 
 def _copy_between(gpu: SimulatedGpu, target: int, source: int, size: int, stream: int) -> tuple[Any, ...]:
-    _copy(gpu, stream, "copy", lambda: gpu.memory.at(target, size), lambda: gpu.memory.at(source, size))
+    _copy(gpu, stream, (target, source), lambda: gpu.memory.at(target, size), lambda: gpu.memory.at(source, size))
     return ()
 
 
@@ -198,7 +204,7 @@ def _fill(gpu: SimulatedGpu, target: int, byte: int, size: int, stream: int) -> 
     def run() -> None:
         gpu.memory.at(target, size)[:] = byte
 
-    gpu.put(gpu.stream(stream), Work("fill", run))
+    gpu.put(gpu.stream(stream), Work("fill", run, needs=frozenset({gpu.memory.begin(target)})))
     return ()
 
 

@@ -223,7 +223,7 @@ class SimulatedGpu:
         with self.lock:
             self.calls.append((name, arguments))
             try:
-                self._allow(name)
+                self._allow(name, arguments)
                 values = FUNCTIONS[name](self, *arguments)
                 if name in OPENS:
                     self.history.append(("open", OPENS[name], values[0]))
@@ -257,10 +257,12 @@ class SimulatedGpu:
             self.calls.append((name, arguments))
             return self.fault(name)
 
-    def violate(self, text: str) -> IllegalUse:
-        with self.lock:
-            self.violations.append(text)
-        return IllegalUse(text)
+    def not_needed(self, address: int, what: str) -> None:
+        """Note when something goes before a graph that works with it."""
+        for each in self.objects.values():
+            if isinstance(each, SimulatedGraph) and any(address in work.needs for work in each.work):
+                self.violations.append(f"{what} {address:#x} is given back before a graph that works with it")
+                return
 
     def number(self) -> int:
         """One that nothing else has."""
@@ -326,13 +328,15 @@ class SimulatedGpu:
                 return capture
         return None
 
-    def _allow(self, name: str) -> None:
+    def _allow(self, name: str, arguments: tuple[Any, ...]) -> None:
         """All that can be wrong before a function does anything."""
         if os.getpid() != self.process:
             raise Refused("CUDA_ERROR_NOT_INITIALIZED")
         fault = self.fault(name)
         if fault is not None:
             assert fault.answer in BINDINGS_ENUMS["CUresult"], fault.answer
+            if name == "cuStreamEndCapture":
+                self.stream(arguments[0]).capture = None  # it ends, whatever comes of it
             raise Refused(fault.answer)
         if not self.initialised and name not in ("cuInit", "cuDriverGetVersion"):
             raise Refused("CUDA_ERROR_NOT_INITIALIZED")

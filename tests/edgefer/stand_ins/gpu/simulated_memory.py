@@ -90,6 +90,14 @@ class Memory:
         found.freed = True
         self.used -= found.size
 
+    def begin(self, address: int) -> int:
+        """Where the allocation that an address of the GPU or of the host is in begins; 0 where it is in none."""
+        found = self._holding(self._by_address, address)
+        if found is not None:
+            return found.address
+        found = self._holding(self._by_host, address)
+        return 0 if found is None else found.host
+
     def at(self, address: int, size: int) -> Bytes:
         """The bytes that the GPU sees at an address; writing to them writes to the memory.
 

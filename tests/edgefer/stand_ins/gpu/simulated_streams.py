@@ -11,11 +11,13 @@ from simulated_memory import IllegalUse
 
 @dataclass(frozen=True)
 class Work:
-    """Something for the GPU to do. `uses` names what no other stream may use meanwhile."""
+    """Something for the GPU to do. `uses` names what no other stream may use meanwhile, `needs` what has to be there as
+    long as a graph of it is: allocations, execution contexts."""
 
     name: str
     run: Callable[[], None]
     uses: frozenset[object] = frozenset()
+    needs: frozenset[int] = frozenset()
 
 
 @dataclass(eq=False)
