@@ -1,7 +1,8 @@
 """What this machine can do, for `edgefer doctor`: found without importing anything heavy and without ever failing.
 
-TensorRT is imported in a child with a time limit, because a broken installation can take the process with it; all
-other packages are looked up by their metadata.
+TensorRT is imported in a child with a time limit, because a broken installation can take the process with it; so is
+pycuda where there is a GPU, because it is compiled where it is installed. All other packages are looked up by their
+metadata.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from edgefer.engine.known_bad import KnownBad, known_bad
 from edgefer.errors import EdgeferError
 from edgefer.kernel_files import memory
 from edgefer.kernels import cubins
-from edgefer.needs import PACKAGES, TENSORRT, Need, needs
+from edgefer.needs import GPU, PACKAGES, TENSORRT, Need, needs
+from edgefer.runtime.cuda_errors import REBUILD
 from edgefer.tegra import RELEASE_FILE, Tegra, tegra
 from edgefer.version import __version__
 
@@ -32,14 +34,17 @@ _IMPORT = (
     "import sys; sys.path[:] = [each for each in sys.path if each]; "
     "import importlib; print('version', importlib.import_module(sys.argv[1]).__version__)"
 )
+_IMPORT_PYCUDA = _IMPORT.replace(".__version__", ".get_version()")
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True):
-    """A package by pip's name. `version` is None where it is missing, or came without metadata (`installed` tells)."""
+    """A package by pip's name. `version` is None where it is missing, or came without metadata (`installed` tells);
+    `problem` is why it cannot be imported, where that was tried."""
 
     name: str
     installed: bool
     version: str | None
+    problem: str = ""
 
 
 class TensorRt(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,9 +96,10 @@ def examine(
     """
     driver = cuda_driver() if driver is None else driver
     flavours = tuple(_flavour(name, import_timeout) for name in FLAVOURS)
-    packages = tuple(look_up(name) for name in PACKAGES)
-    installed = {package.name: package.installed for package in packages}
+    packages = tuple(_package(name, driver, import_timeout) for name in PACKAGES)
+    installed = {package.name: package.installed and not package.problem for package in packages}
     installed[TENSORRT] = any(each.imports for each in flavours)
+    installed[GPU] = bool(driver.gpus)
     return Environment(
         edgefer=__version__,
         python=platform.python_version(),
@@ -143,11 +149,19 @@ def _flavour(name: FlavourName, timeout: float) -> TensorRt:
     return TensorRt(name=name, installed=True, imports=True, version=version, known_bad=bad, note=note)
 
 
-def _imported(name: str, timeout: float) -> tuple[str | None, str]:
+def _package(name: str, driver: CudaDriver, timeout: float) -> Package:
+    found = look_up(name)
+    if name != "pycuda" or not found.installed or not driver.gpus:
+        return found  # without a driver pycuda cannot be imported, however well it was compiled
+    said, problem = _imported("pycuda.driver", timeout, _IMPORT_PYCUDA)
+    return found if said else msgspec.structs.replace(found, problem=f"{problem}; {REBUILD}")
+
+
+def _imported(name: str, timeout: float, code: str = _IMPORT) -> tuple[str | None, str]:
     """The version that the imported module states, or None with what went wrong."""
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _IMPORT, name],
+            [sys.executable, "-c", code, name],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

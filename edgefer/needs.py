@@ -36,6 +36,10 @@ PACKAGES: dict[str, Package] = {
 }
 
 TENSORRT = "tensorrt or tensorrt_rtx"
+GPU = "an NVIDIA GPU and its driver"
+
+# What a session on the GPU runs on: the context and the memory, streams and graphs, and the engine.
+_GPU = (GPU, "pycuda", "cuda-bindings", TENSORRT)
 
 _EXPORT = (
     "torch",
@@ -63,6 +67,8 @@ _VERBS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("check", ("onnx",), ("device",)),
     ("triton, deepstream", ("onnx",), ("device",)),
     ("Session on ready tensors", ("onnxruntime",), ("cpu",)),
+    ("Session on the GPU, engine in the cache", _GPU, ("device", "pycuda")),
+    ("Session on the GPU, engine compiled first", (*_GPU, "onnx"), ("device", "pycuda")),
     ("benchmark", ("onnxruntime",), ("cpu",)),
     ("benchmark --html", ("onnxruntime", "matplotlib", "jinja2"), ("cpu", "benchmark")),
     ("sign, verify --key, cache import --key", ("cryptography",), ("sign",)),
@@ -80,7 +86,7 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def needs(installed: Mapping[str, bool], tensorrt_hint: Callable[[], str]) -> tuple[Need, ...]:
-    """For each verb what is missing. `installed` says for each of `PACKAGES` and `TENSORRT` whether it is there."""
+    """For each verb what is missing. `installed` says whether each of `PACKAGES`, `TENSORRT` and `GPU` is there."""
     found = []
     for verb, packages, extras in _VERBS:
         # Where the extra `cpu` would do, the graph is only to be run.
@@ -91,9 +97,11 @@ def needs(installed: Mapping[str, bool], tensorrt_hint: Callable[[], str]) -> tu
             if not installed[package] and not (package in instead and all(map(installed.__getitem__, instead[package])))
         )
         hints = []
-        if any(package != TENSORRT for package in missing):
+        if any(package in PACKAGES for package in missing):
             hints.append(f"pip install 'edgefer[{','.join(extras)}]'")
         if TENSORRT in missing:
             hints.append(tensorrt_hint())
+        if GPU in missing:
+            hints.append("run it where they are")
         found.append(Need(verb=verb, missing=missing, hint="; ".join(hints)))
     return tuple(found)

@@ -9,11 +9,11 @@ from edgefer.cli.options import reporter
 from edgefer.cli.output import Outcome, facts, table
 
 if TYPE_CHECKING:
-    from edgefer.environment import Environment, TensorRt
+    from edgefer.environment import Environment, Package, TensorRt
 
 DESCRIPTION = """\
 Look at this machine: Python, CUDA driver and GPU, TensorRT and whether its release is known to be bad, onnxruntime,
-OpenCV; and for each verb what is missing. Ends with 0 whatever is found."""
+OpenCV, pycuda; and for each verb what is missing. Ends with 0 whatever is found."""
 EXAMPLE = "edgefer doctor"
 
 
@@ -30,10 +30,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
 
 
 def _text(environment: Environment) -> str:
-    packages = [
-        [package.name, (package.version or "installed") if package.installed else "missing"]
-        for package in environment.packages
-    ]
+    packages = [[package.name, _package(package)] for package in environment.packages]
     verbs = [["to do", "", "what is missing, and how to get it"]]
     verbs += [
         [need.verb, "no" if need.missing else "yes", f"{', '.join(need.missing)}: {need.hint}" if need.missing else ""]
@@ -62,6 +59,13 @@ def _machine(environment: Environment) -> list[tuple[str, str]]:
     pairs.append(("kernels", environment.kernels.problem or ", ".join(environment.kernels.binaries) or "none"))
     pairs += [("", each) for each in environment.kernels.taken]
     return pairs
+
+
+def _package(package: Package) -> str:
+    if not package.installed:
+        return "missing"
+    found = package.version or "installed"
+    return f"{found}, but it cannot be imported: {package.problem}" if package.problem else found
 
 
 def _tensorrt(flavour: TensorRt) -> str:

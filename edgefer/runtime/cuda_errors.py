@@ -19,7 +19,7 @@ _INSTALL = (
     "pip install 'edgefer[device,pycuda]'; on a Jetson pycuda is compiled against /usr/local/cuda, "
     "as docs/on-the-jetson.md says"
 )
-_REBUILD = (
+REBUILD = (
     "compile it against this machine's CUDA: pip install --force-reinstall --no-cache-dir --no-binary pycuda pycuda; "
     "docs/on-the-jetson.md has the steps"
 )
@@ -45,7 +45,7 @@ def load_pycuda() -> Any:
                 "there is no CUDA driver", hint="run this where an NVIDIA GPU and its driver are", details=str(error)
             ) from error
         raise EnvironmentMismatch(
-            "the package pycuda is installed and cannot be imported", hint=_REBUILD, details=str(error)
+            "the package pycuda is installed and cannot be imported", hint=REBUILD, details=str(error)
         ) from error
 
 

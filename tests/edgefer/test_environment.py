@@ -15,7 +15,7 @@ from edgefer import environment
 from edgefer.engine.driver import CudaDriver, Gpu
 from edgefer.environment import Environment, examine
 from edgefer.kernels import cubins
-from edgefer.needs import PACKAGES, TENSORRT, needs
+from edgefer.needs import GPU, PACKAGES, TENSORRT, needs
 from edgefer.tegra import Tegra, tegra
 
 NO_DRIVER = CudaDriver(version=None, problem="no CUDA driver")
@@ -119,7 +119,7 @@ def test_damaged_kernels_are_described_and_not_raised(tmp_path: Path, monkeypatc
 
 
 def test_missing_packages_are_listed_for_each_verb() -> None:
-    nothing = {**dict.fromkeys(PACKAGES, False), TENSORRT: False}
+    nothing = {**dict.fromkeys(PACKAGES, False), TENSORRT: False, GPU: False}
     lines = {need.verb: need for need in needs(nothing, lambda: "get TensorRT")}
     assert lines["infer"].missing == ("onnxruntime", "opencv-python")
     assert lines["infer"].hint == "pip install 'edgefer[cpu,vision]'"
@@ -127,10 +127,48 @@ def test_missing_packages_are_listed_for_each_verb() -> None:
     assert lines["build-engine BUNDLE"].missing == ("onnx", TENSORRT)
     assert lines["build-engine BUNDLE"].hint == "pip install 'edgefer[device]'; get TensorRT"
     assert lines["inspect"].missing == ()
+    warm, cold = (lines[f"Session on the GPU, engine {how}"] for how in ("in the cache", "compiled first"))
+    assert warm.missing == (GPU, "pycuda", "cuda-bindings", TENSORRT)
+    assert warm.hint == "pip install 'edgefer[device,pycuda]'; get TensorRT; run it where they are"
+    assert cold.missing == (*warm.missing, "onnx")
+
+
+def test_a_gpu_alone_is_missed_without_packages_being_named() -> None:
+    found = {**dict.fromkeys(PACKAGES, True), TENSORRT: True, GPU: False}
+    missed = [need for need in needs(found, lambda: "get TensorRT") if need.missing]
+    assert [need.missing for need in missed] == [(GPU,), (GPU,)]
+    assert {need.hint for need in missed} == {"run it where they are"}
+
+
+@pytest.mark.parametrize(
+    ("driver", "code", "problem"),
+    [
+        (ORIN, "def get_version(): return (12, 6, 0)", ""),
+        (ORIN, "raise ImportError('undefined symbol: cuCtxCreate_v4')", "undefined symbol: cuCtxCreate_v4"),
+        (NO_DRIVER, "raise ImportError('libcuda.so.1 is missing')", ""),
+    ],
+)
+def test_pycuda_is_imported_where_there_is_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: CudaDriver, code: str, problem: str
+) -> None:
+    (tmp_path / "pycuda").mkdir()
+    (tmp_path / "pycuda" / "__init__.py").touch()
+    (tmp_path / "pycuda" / "driver.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pycuda", raising=False)
+    found = examine(driver=driver)
+    pycuda = next(package for package in found.packages if package.name == "pycuda")
+    assert pycuda.installed
+    assert problem in pycuda.problem
+    assert ("against this machine's CUDA" in pycuda.problem) == bool(problem)
+    session = next(need for need in found.needs if need.verb == "Session on the GPU, engine in the cache")
+    assert ("pycuda" in session.missing) == bool(problem)
+    assert (GPU in session.missing) == (driver is NO_DRIVER)
 
 
 def test_nothing_is_missing_where_everything_is_installed() -> None:
-    everything = {**dict.fromkeys(PACKAGES, True), TENSORRT: True}
+    everything = {**dict.fromkeys(PACKAGES, True), TENSORRT: True, GPU: True}
     assert all(need.missing == () and need.hint == "" for need in needs(everything, lambda: "get TensorRT"))
 
 

@@ -12,7 +12,7 @@ import pytest
 from edgefer.cli.main import main
 from edgefer.engine.driver import CudaDriver, Gpu
 from edgefer.engine.known_bad import TABLE
-from edgefer.environment import Environment, KernelBinaries, TensorRt
+from edgefer.environment import Environment, KernelBinaries, Package, TensorRt
 from edgefer.needs import Need
 from edgefer.tegra import Tegra
 from edgefer.version import __version__
@@ -51,6 +51,20 @@ def doctor(monkeypatch: pytest.MonkeyPatch, capsys: Capture, **changes: Any) -> 
     monkeypatch.setattr("edgefer.environment.examine", lambda: environment(**changes))
     assert main(["doctor"]) == 0
     return capsys.readouterr().out
+
+
+def test_doctor_says_why_a_package_cannot_be_imported(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    packages = (
+        Package(name="pycuda", installed=True, version="2026.1", problem="undefined symbol; compile it"),
+        Package(name="onnx", installed=False, version=None),
+        Package(name="numpy", installed=True, version=None),
+    )
+    shown = doctor(monkeypatch, capsys, packages=packages)
+    assert "2026.1, but it cannot be imported: undefined symbol; compile it" in shown
+    assert [line.split() for line in shown.splitlines() if line.startswith(("onnx ", "numpy "))] == [
+        ["onnx", "missing"],
+        ["numpy", "installed"],
+    ]
 
 
 def test_doctor_on_a_jetson(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
