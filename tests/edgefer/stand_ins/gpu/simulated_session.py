@@ -121,6 +121,21 @@ class SimulatedLibrary:
 
 
 @contextlib.contextmanager
+def _modules(found: Mapping[str, Any]) -> Iterator[None]:
+    """These modules for the real ones. Others that are imported meanwhile stay imported."""
+    real = {name: sys.modules.pop(name, None) for name in found}
+    sys.modules.update(found)
+    try:
+        yield
+    finally:
+        for name, module in real.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
+
+
+@contextlib.contextmanager
 def in_place(simulation: Simulation, **options: Any) -> Iterator[list[bytes]]:
     """Inside of the block edgefer finds the simulation: cuda.bindings, pycuda, TensorRT, the driver's library, and a
     compiler that gives the bundle's engine for its ONNX. `options` are those of `EngineSpec`. The list gets the graphs
@@ -133,7 +148,7 @@ def in_place(simulation: Simulation, **options: Any) -> Iterator[list[bytes]]:
         return stand_in_engine(plan, version=simulation.trt.__version__, onnx=onnx)
 
     with (
-        mock.patch.dict(sys.modules, simulation.modules()),
+        _modules(simulation.modules()),
         mock.patch.object(cuda_driver, "__defaults__", (lambda name: SimulatedLibrary(simulation),)),
         mock.patch.object(bundle_work.BundleWork, "_compiled", compile_graph),
         mock.patch.object(cubins, "read", return_value=b"image"),  # unpacking takes as long as all the rest
