@@ -184,6 +184,19 @@ def fork() -> None:
     device.close()
 
 
+def fork_inside() -> None:
+    """A child that was forked inside of the context leaves it without a word to the driver, which it has not."""
+    device = CudaDevice()
+    with device.current():
+        child = os.fork()
+    if child == 0:
+        print("child", os.getpid(), flush=True)
+        os._exit(0)  # as multiprocessing does: pycuda would end the process for what its stack of contexts still has
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    device.close()
+
+
 def fork_opens() -> None:
     """A device that a child opens after its parent used the driver."""
     device = CudaDevice()
@@ -295,5 +308,5 @@ def described() -> None:
 
 if __name__ == "__main__":
     scenario = {each.__name__: each for each in (life, errors, threads, fork, fork_opens, constructor, left_open)}
-    scenario |= {each.__name__: each for each in (garbage, dead, neighbours, described)}
+    scenario |= {each.__name__: each for each in (garbage, dead, neighbours, described, fork_inside)}
     scenario[sys.argv[1]]()

@@ -101,9 +101,11 @@ def test_threads_share_a_device_and_any_of_them_closes_it(scenario: Scenario) ->
     assert done.calls("cuDevicePrimaryCtxRelease", "cuDevicePrimaryCtxRetain").count("cuDevicePrimaryCtxRelease") == 2
 
 
-@pytest.mark.parametrize("close", [(), ("close",)], ids=["leaves it", "closes it"])
-def test_a_forked_process_is_refused_and_touches_nothing(scenario: Scenario, close: tuple[str, ...]) -> None:
-    done = scenario("fork", *close)
+@pytest.mark.parametrize(
+    "how", [("fork",), ("fork", "close"), ("fork_inside",)], ids=["leaves it", "closes it", "began inside of it"]
+)
+def test_a_forked_process_is_refused_and_touches_nothing(scenario: Scenario, how: tuple[str, ...]) -> None:
+    done = scenario(*how)
     child = int(done.output.split()[1])
     assert [name for process, _, name in done.log if process == child] == []
 
