@@ -98,9 +98,10 @@ def _check_repeats(lanes: Sequence[Run], batches: Sequence[int], feeds: tuple[Ar
     for run in lanes:
         for batch in batches:
             one, other = ({name: np.repeat(value, batch, axis=0) for name, value in each.items()} for each in feeds)
-            first, between, again = run(one), run(other), run(one)
+            # At once, and after another input, whose traces in memory it must not see.
+            first, again, between, later = run(one), run(one), run(other), run(one)
             for name, values in first.items():
-                if values.tobytes() != again[name].tobytes():
+                if _differ(values, again[name]) or _differ(values, later[name]):
                     raise EngineIncompatible(
                         f"the engine gave two answers for one input: output '{name}' is not the same bit for bit in a "
                         f"batch of {batch}",

@@ -49,10 +49,10 @@ def check_limit(need: MemoryNeed, settings: GpuSettings) -> None:
     """
     limit = settings.memory_limit
     if limit is not None and need.total > limit:
-        streams = "one stream" if settings.streams == 1 else f"{settings.streams} streams"
+        one = settings.streams == 1
+        streams = "one stream of this engine needs" if one else f"{settings.streams} streams of this engine need"
         raise UsageError(
-            f"{streams} of this engine need {need.total} bytes of GPU memory, and memory_limit is {limit}",
-            hint="raise the limit, or build the bundle for smaller batches"
-            + ("" if settings.streams == 1 else ", or use fewer streams"),
+            f"{streams} {need.total} bytes of GPU memory, and memory_limit is {limit}",
+            hint="raise the limit, or build the bundle for smaller batches" + ("" if one else ", or use fewer streams"),
             details=need.text(),
         )
