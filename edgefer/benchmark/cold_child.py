@@ -1,7 +1,8 @@
-"""The process whose start is measured: `python -m edgefer.benchmark.cold_child BUNDLE DEVICE THREADS GRAPH MODULES`.
+"""The process whose start is measured.
 
-It opens the bundle as a program would, takes the time of every stage, and answers with them. THREADS and GRAPH may be
-empty, which leaves them to the session; MODULES, separated by commas, are imported with the rest.
+`python -m edgefer.benchmark.cold_child BUNDLE DEVICE THREADS GRAPH MODULES GPU` opens the bundle as a program would,
+takes the time of every stage, and answers with them. THREADS and GRAPH may be empty, which leaves them to the session;
+MODULES, separated by commas, are imported with the rest; GPU is what `edgefer.benchmark.gpu_argument` writes.
 """
 
 import time
@@ -16,7 +17,7 @@ from typing import Any  # noqa: E402
 from edgefer.benchmark.child_answer import answer  # noqa: E402
 
 
-def measure(path: str, device: str, threads: str, role: str, modules: str) -> dict[str, Any]:
+def measure(path: str, device: str, threads: str, role: str, modules: str, gpu: str) -> dict[str, Any]:
     """Seconds of every stage; `begun` and `ended` are on the monotonic clock, which all processes share."""
     seconds: dict[str, float] = {}
 
@@ -31,6 +32,7 @@ def measure(path: str, device: str, threads: str, role: str, modules: str) -> di
         from pathlib import Path
 
         from edgefer.benchmark import stimulus
+        from edgefer.benchmark.gpu_argument import from_argument
         from edgefer.bundle.container import Bundle
         from edgefer.bundle.reading import read_file
         from edgefer.runtime.golden_check import check_golden
@@ -42,8 +44,9 @@ def measure(path: str, device: str, threads: str, role: str, modules: str) -> di
         data = read_file(Path(path))
     with stage("verify"):
         bundle = Bundle.from_bytes(data)
+    settings, count = from_argument(gpu), int(threads) if threads else None
     with stage("open"):
-        session = Session(bundle, device=device, threads=int(threads) if threads else None, graph=role or None)
+        session = Session(bundle, device=device, threads=count, graph=role or None, gpu=settings)
     checked = ""
     golden = bundle.manifest.golden
     if golden is not None and any(output.name in golden.expected for output in session.graph.outputs):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import statistics
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from edgefer.benchmark.child import Answer, ask
+from edgefer.benchmark.child import TIMEOUT, Answer, ask
+from edgefer.benchmark.gpu_argument import to_argument
 from edgefer.benchmark.result import ColdStart, Stage
 from edgefer.benchmark.spec import BenchmarkSpec
 from edgefer.bundle.container import Bundle
@@ -16,8 +18,15 @@ from edgefer.errors import EnvironmentMismatch, UsageError
 from edgefer.progress import Reporter, Silent
 
 _MODULE = "edgefer.benchmark.cold_child"
-_LIBRARIES = {"onnxruntime": "onnxruntime", "openvino": "openvino,onnx"}
+_LIBRARIES = {
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino,onnx",
+    "tensorrt": "pycuda.driver,cuda.bindings.driver",
+}
 """What each runner imports when it opens a graph; without it the stage of opening would count the import."""
+
+_BUILDING = 1800.0
+"""Seconds for a start in which an engine is built."""
 
 _ORDER = ("interpreter", "import", "read", "verify", "compile or cache", "self-check", "first answer", "rest")
 _NOTE = (
@@ -31,7 +40,8 @@ def cold_start(bundle: Bundle, spec: BenchmarkSpec, reporter: Reporter | None = 
 
     Stages: interpreter (until Python runs the first line), import, read, verify (digests and manifest), compile or
     cache (opening the session: an engine or a form of the graph is made or found, and the graph is loaded), self-check
-    (the golden inputs are answered as the bundle says), first answer, and the rest between them.
+    (the golden inputs are answered as the bundle says), first answer, and the rest between them. What `spec.gpu` says
+    of the cache does not count: with the empty one, a session on a GPU builds its engine.
 
     Raises:
         UsageError: the bundle is in memory only.
@@ -40,6 +50,8 @@ def cold_start(bundle: Bundle, spec: BenchmarkSpec, reporter: Reporter | None = 
     if bundle.path is None:
         raise UsageError("a cold start reads the bundle from a file, and it has none", hint="Bundle.write it first")
     reporter = reporter or Silent()
+    gpu = to_argument(replace(spec.gpu, cache=None, require_cached=False))
+    patience = TIMEOUT if spec.device in _LIBRARIES.keys() - {"tensorrt"} | {"cpu"} else _BUILDING
     arguments = [
         str(bundle.path.absolute()),
         spec.device,
@@ -53,7 +65,8 @@ def cold_start(bundle: Bundle, spec: BenchmarkSpec, reporter: Reporter | None = 
         ):
 
             def start(cache: Path, libraries: str) -> Answer:
-                answered = ask(_MODULE, [*arguments, libraries], environment={VARIABLE: str(cache)})
+                asked = [*arguments, libraries, gpu]
+                answered = ask(_MODULE, asked, environment={VARIABLE: str(cache)}, timeout=patience)
                 advance(1)
                 return answered
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgefer.benchmark.child import ask
+from edgefer.benchmark.gpu_argument import to_argument
 from edgefer.benchmark.result import Memory
 from edgefer.benchmark.spec import BenchmarkSpec
 from edgefer.bundle.container import Bundle
@@ -22,7 +23,7 @@ def memory(bundle: Bundle, spec: BenchmarkSpec, *, engine: int | None = None) ->
 
     Args:
         bundle: read from a file.
-        spec: device, threads and graph.
+        spec: device, threads, graph and gpu.
         engine: the size of the engine in bytes, where one is run.
 
     Raises:
@@ -33,7 +34,8 @@ def memory(bundle: Bundle, spec: BenchmarkSpec, *, engine: int | None = None) ->
         raise UsageError("memory is measured from the bundle's file, and it has none", hint="Bundle.write it first")
     graph = bundle.graph(spec.graph)
     threads = "" if spec.threads is None else str(spec.threads)
-    told = ask(_MODULE, [str(bundle.path.absolute()), spec.device, threads, spec.graph or "", str(RUNS)]).value
+    asked = [str(bundle.path.absolute()), spec.device, threads, spec.graph or "", str(RUNS), to_argument(spec.gpu)]
+    told = ask(_MODULE, asked).value
     return Memory(
         host_before=told["before"],
         host_open=told["open"],

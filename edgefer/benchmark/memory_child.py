@@ -1,6 +1,8 @@
-"""The process whose memory is measured: `python -m edgefer.benchmark.memory_child BUNDLE DEVICE THREADS GRAPH RUNS`.
+"""The process whose memory is measured.
 
-It has loaded what a program that embeds a session loads, and nothing else: no PyTorch of the caller is counted.
+`python -m edgefer.benchmark.memory_child BUNDLE DEVICE THREADS GRAPH RUNS GPU`, GPU as `edgefer.benchmark.gpu_argument`
+writes it. It has loaded what a program that embeds a session loads, and nothing else: no PyTorch of the caller is
+counted.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ from edgefer.benchmark.child_answer import answer
 _STATUS = kernel_files.ROOT / "proc/self/status"
 
 
-def measure(path: str, device: str, threads: str, role: str, runs: str) -> dict[str, Any]:
+def measure(path: str, device: str, threads: str, role: str, runs: str, gpu: str) -> dict[str, Any]:
     """Bytes resident before the session, with it open, at the peak, and on the GPU; None where the system is silent."""
     from edgefer.benchmark import stimulus
+    from edgefer.benchmark.gpu_argument import from_argument
     from edgefer.bundle.container import Bundle
     from edgefer.runtime.session import Session
 
@@ -26,11 +29,12 @@ def measure(path: str, device: str, threads: str, role: str, runs: str) -> dict[
     feeds = stimulus.batch(stimulus.tensors(bundle, graph), min(graph.batches))
     del bundle
     before = resident("VmRSS")
-    session = Session(path, device=device, threads=int(threads) if threads else None, graph=role or None)
+    count = int(threads) if threads else None
+    session = Session(path, device=device, threads=count, graph=role or None, gpu=from_argument(gpu))
     opened = resident("VmRSS")
     for _ in range(int(runs)):
         session.run(feeds)
-    on_gpu = str(session.info["runner"]).startswith("tensorrt")
+    on_gpu = session.info["device"] != "cpu"
     device_bytes, note = device_memory(os.getpid()) if on_gpu else (None, "")
     peak = resident("VmHWM")
     return {"before": before, "open": opened, "peak": peak, "device": device_bytes, "note": note}

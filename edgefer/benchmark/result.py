@@ -8,7 +8,7 @@ clocks) can be laid over each other.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -368,7 +368,8 @@ class Subject(_Struct, frozen=True, kw_only=True):
 class Result(_Struct, frozen=True, kw_only=True):
     """Everything that one `edgefer benchmark` found. Parts that were not asked for, or cannot be had, are None or
     empty, and `missing` says why. `layers` is timed, as this machine's runner ran them; `compiled` is of the engine
-    that TensorRT made here, which need not have run."""
+    that TensorRT made here, which need not have run. `info` is what the session said of itself before it was closed:
+    which runner, why that, and how long it took to open."""
 
     schema: int = SCHEMA_VERSION
     created: str
@@ -386,3 +387,4 @@ class Result(_Struct, frozen=True, kw_only=True):
     compiled: Layers | None = None
     rivals: tuple[Rival, ...] = ()
     missing: dict[str, str] = {}
+    info: dict[str, Any] = {}

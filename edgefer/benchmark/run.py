@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -28,6 +29,7 @@ from edgefer.benchmark.result import (
     Result,
     Rival,
     Settings,
+    Switch,
     Throughput,
 )
 from edgefer.benchmark.spec import BenchmarkSpec
@@ -37,9 +39,11 @@ from edgefer.benchmark.throughput import sweep
 from edgefer.benchmark.timeline import Action, Aside, Effort, Timeline
 from edgefer.bundle.container import Bundle
 from edgefer.engine.bundle_engine import compile_bundle
+from edgefer.engine.cache import EngineCache
 from edgefer.engine.report import EngineReport
 from edgefer.errors import EdgeferError
 from edgefer.progress import Reporter, Silent
+from edgefer.runtime.gpu_settings import MOST_STREAMS
 from edgefer.runtime.session import Session
 from edgefer.version import __version__
 
@@ -95,16 +99,17 @@ class _Benchmark:
             self._observer = Observer(nvml=gpu)
             machine = describe(nvml=gpu)
             self._look()
-            session = stack.enter_context(
-                Session(self._bundle, device=self._spec.device, threads=self._spec.threads, graph=self._spec.graph)
-            )
+            session = stack.enter_context(self._session())
+            self._runner = str(session.info["runner"])
+            self._reporter.note(f"runs on {self._runner}: {session.info['why']}")
             closed, power_found = self._closed(session)
             opened = self._part("open", lambda: (self._open(session),)) or ()
             rates = self._part("throughput", lambda: self._throughput(session)) or ()
             rivals = self._rivals(session)
+            info = session.info
         # The parts below open sessions of their own, partly in other processes: this one is closed by then.
         engine = self._part("compiled", self._compiled)
-        times = self._part("layers", lambda: layers(self._bundle, self._spec))
+        times = self._part("layers", lambda: layers(self._bundle, replace(self._spec, device=self._runner)))
         cold = self._part("cold-start", lambda: cold_start(self._bundle, self._spec, self._reporter))
         size = None if engine is None else engine.plan_bytes
         held = self._part("memory", lambda: memory(self._bundle, self._spec, engine=size))
@@ -127,7 +132,14 @@ class _Benchmark:
             compiled=None if engine is None else compiled_layers(self._bundle, engine, self._spec.graph),
             rivals=rivals,
             missing=self._missing,
+            info=info,
         )
+
+    def _session(self) -> Session:
+        spec, gpu = self._spec, self._spec.gpu
+        if spec.wants("throughput"):  # whose streams share this session
+            gpu = replace(gpu, streams=min(MOST_STREAMS, max(*spec.streams, gpu.streams)))
+        return Session(self._bundle, device=spec.device, threads=spec.threads, graph=spec.graph, gpu=gpu)
 
     def _look(self) -> None:
         self._moments.append(self._observer.moment(self._now()))
@@ -148,12 +160,15 @@ class _Benchmark:
 
     def _settings(self, session: Session, measured: Measured) -> Settings:
         info = session.info
+        copies, graph = _on_gpu(info)
         return Settings(
             runner=str(info["runner"]),
-            device="gpu" if info["runner"] == "tensorrt" else "cpu",
+            device="cpu" if info["device"] == "cpu" else "gpu",
             measured=measured,
             precision=str(info["precision"]),
             threads=self._spec.threads,
+            copies=copies,
+            graph=graph,
             versions=dict(info["versions"]),  # type: ignore[call-overload]
             note="; ".join(f"{name}: {value}" for name, value in info["settings"].items()),  # type: ignore[attr-defined]
         )
@@ -188,7 +203,7 @@ class _Benchmark:
     ) -> tuple[ClosedLoop, Power | None]:
         source, reason = None, ""
         if with_power and self._spec.wants("power"):
-            source, reason = find_source(gpu=session.info["runner"] == "tensorrt")
+            source, reason = find_source(gpu=session.info["device"] != "cpu")
             if source is None:
                 self._missing["power"] = reason
         effort = Effort(self._spec.runs, self._spec.seconds, max(60.0, 4 * self._spec.seconds), self._spec.confidence)
@@ -262,9 +277,26 @@ class _Benchmark:
         return found
 
     def _compiled(self) -> EngineReport | None:
-        engine = compile_bundle(self._bundle, reporter=Silent())
+        gpu = self._spec.gpu
+        engine = compile_bundle(
+            self._bundle,
+            plugins=gpu.plugins,
+            reporter=Silent(),
+            cache=None if gpu.cache is None else EngineCache(gpu.cache),
+            timeout=gpu.timeout,
+            require_cached=gpu.require_cached,
+            workspace_bytes=gpu.workspace_bytes,
+        )
         role = self._graph.role
         report = next((each.report for each in engine.graphs if each.role == role), None)
         if report is None:
             self._missing["compiled"] = "; ".join(engine.notes) or "no engine was compiled"
         return report
+
+
+def _on_gpu(info: Mapping[str, Any]) -> tuple[Switch, Switch]:
+    """Whether copies to and from the GPU are measured, and whether a CUDA graph is replayed."""
+    if info["device"] == "cpu":
+        return "not-applicable", "not-applicable"
+    mapped = str(info["settings"].get("memory", "")).startswith("mapped")
+    return "off" if mapped else "on", "on" if info["counters"].get("launches") else "off"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgefer.errors import UsageError
+from edgefer.runtime.gpu_settings import GpuSettings
 
 PARTS = ("closed", "images", "open", "throughput", "cold-start", "memory", "power", "layers", "compiled")
 """What a benchmark consists of; each can be skipped."""
@@ -27,11 +28,13 @@ class BenchmarkSpec:
         duration: seconds of the open loop.
         queue: frames that may wait in the open loop before the oldest is dropped.
         batches: batch sizes of the throughput curve; empty: those that the graph was made for.
-        streams: numbers of concurrent streams of the throughput curve.
+        streams: numbers of concurrent streams of the throughput curve. On a GPU the session has as many as the most of
+            them, where that curve is wanted.
         repeats: how often a cold start is repeated.
         skip: parts of `PARTS` to leave out.
         against: names of rivals to measure in turn with ours.
         confidence: of every interval.
+        gpu: as `Session` takes it; its number of streams follows from `streams`.
 
     Raises:
         UsageError: a field cannot be what it is.
@@ -51,6 +54,7 @@ class BenchmarkSpec:
     skip: frozenset[str] = frozenset()
     against: tuple[str, ...] = ()
     confidence: float = 0.95
+    gpu: GpuSettings = field(default_factory=GpuSettings)
 
     def __post_init__(self) -> None:
         for name, least, most in (("runs", 10, 10_000_000), ("queue", 1, 100_000), ("repeats", 1, 100)):

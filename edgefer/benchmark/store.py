@@ -50,7 +50,8 @@ def load(path: str | os.PathLike[str]) -> Result:
     try:
         document: Any = msgspec.json.decode(data)
     except msgspec.DecodeError as error:
-        if "truncated" in str(error):
+        # A number that is cut is one that is wrong, at the end of the file.
+        if "truncated" in str(error) or f"(byte {len(data)})" in str(error):
             raise InputError(f"{source} ends in the middle", hint="copy it again") from None
         raise InputError(f"{source} is not JSON", details=str(error), hint=f"name a result; {_MAKES}") from None
     if not isinstance(document, dict) or "schema" not in document or "conditions" not in document:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -18,6 +18,7 @@ from edgefer.errors import EdgeferError, EnvironmentMismatch, UsageError
 from edgefer.signing import check_signature, signature_path
 
 if TYPE_CHECKING:
+    from edgefer.runtime.gpu_settings import GpuSettings
     from edgefer.runtime.session import Session
 
 T = TypeVar("T")
@@ -35,13 +36,15 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     """All checks in the order made; those after one that the rest depends on are left out.
 
-    `digest` is the bundle's identity, empty where the file could not be read as one.
+    `digest` is the bundle's identity, empty where the file could not be read as one. `info` is what the sessions said
+    that answered, by the role of the graph.
     """
 
     path: str
     digest: str
     passed: bool
     checks: tuple[Check, ...]
+    info: dict[str, dict[str, Any]] = {}
 
 
 class Signed(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +55,12 @@ class Signed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verify_bundle(
-    path: str | os.PathLike[str], device: str = "auto", *, threads: int | None = None, signed: Signed | None = None
+    path: str | os.PathLike[str],
+    device: str = "auto",
+    *,
+    threads: int | None = None,
+    gpu: GpuSettings | None = None,
+    signed: Signed | None = None,
 ) -> VerifyReport:
     """Check a bundle from its bytes to its answers: file, signature where a key is given, layout, schema, digests,
     consistency; the means of the classes where it has any; then for each graph that it loads, and that it answers its
@@ -62,23 +70,28 @@ def verify_bundle(
         path: the file.
         device: where the golden inputs are run, as for `Session`.
         threads: likewise.
+        gpu: likewise.
         signed: who has to have signed the file. Nothing more of one that is not signed so is looked at.
 
     Raises:
-        EnvironmentMismatch: the graphs cannot be run on this machine, which says nothing about the bundle, or the
-            package that checks signatures is missing.
+        EnvironmentMismatch: the graphs cannot be run on this machine, or not on the device named, which says nothing
+            about the bundle; or the package that checks signatures is missing.
         UsageError: `device` or `threads` cannot be what they are.
     """
     run = Checks()
     bundle = _read(run, Path(path), signed)
+    info: dict[str, dict[str, Any]] = {}
     if bundle is not None:
+        from edgefer.runtime.session import Session
+
         _check_embedding(run, bundle)
-        _check_graphs(run, bundle, device, threads)
+        info = _check_graphs(run, bundle, partial(Session, bundle, device=device, threads=threads, gpu=gpu))
     return VerifyReport(
         path=str(path),
         digest=bundle.digest if bundle else "",
         passed=all(check.passed for check in run.checks),
         checks=tuple(run.checks),
+        info=info,
     )
 
 
@@ -157,21 +170,23 @@ def _check_embedding(run: Checks, bundle: Bundle) -> None:
             run.step(f"embedding {graph.role}", partial(rejection, bundle, graph), lambda _: said)
 
 
-def _check_graphs(run: Checks, bundle: Bundle, device: str, threads: int | None) -> None:
+def _check_graphs(run: Checks, bundle: Bundle, opens: Callable[..., Session]) -> dict[str, dict[str, Any]]:
+    """Checks every graph in a session that `opens` gives for its role; what the sessions say of themselves."""
     from edgefer.runtime.golden_check import check_golden
-    from edgefer.runtime.session import Session
 
+    told: dict[str, dict[str, Any]] = {}
     golden = bundle.manifest.golden
     if golden is None:
         run.checks.append(Check(name="golden inputs", passed=True, detail="the bundle has none; nothing to compare"))
     for graph in bundle.manifest.graphs:
-        open_session = partial(Session, bundle, device=device, threads=threads, graph=graph.role)
-        session = run.step(f"graph {graph.role}", open_session, _loaded)
+        session = run.step(f"graph {graph.role}", partial(opens, graph=graph.role), _loaded)
         if session is None:
             continue
         with session:
+            told[str(graph.role)] = session.info
             if golden is not None and golden.expected.keys() & {output.name for output in graph.outputs}:
                 run.step(f"golden {graph.role}", partial(check_golden, bundle, golden, session), str)
+    return told
 
 
 def _loaded(session: Session) -> str:

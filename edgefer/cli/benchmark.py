@@ -6,6 +6,7 @@ import argparse
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from edgefer.cli.gpu_options import add_device, add_gpu, gpu_settings, warnings_as_notes
 from edgefer.cli.options import add_bundle, add_threads, reporter
 from edgefer.cli.output import Outcome
 from edgefer.outputs import check_output
@@ -32,12 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", metavar="FILE.html", help="write a page with pictures of it")
     _add_what(parser.add_argument_group("what is measured"))
     _add_length(parser.add_argument_group("for how long"))
+    add_gpu(parser)
 
 
 def _add_what(group: argparse._ArgumentGroup) -> None:
     from edgefer.benchmark.spec import PARTS
 
-    group.add_argument("--device", metavar="NAME", help="auto, cpu, tensorrt, onnxruntime or openvino (auto)")
+    add_device(group)
     add_threads(group)
     group.add_argument("--graph", metavar="ROLE", help="which graph of the bundle (the first)")
     group.add_argument("--skip", metavar="PART", nargs="+", choices=PARTS, help=f"leave out: {', '.join(PARTS)}")
@@ -73,7 +75,9 @@ def run(arguments: argparse.Namespace) -> Outcome:
         from edgefer.benchmark.show.html import page
 
         page([])  # what the page needs is missed now, not after minutes of measuring
-    result = benchmark(arguments.bundle, spec, reporter(arguments), command=arguments.command)
+    told = reporter(arguments)
+    with warnings_as_notes(told):
+        result = benchmark(arguments.bundle, spec, told, command=arguments.command)
     if output is not None:
         save(result, output)
     if html is not None:
@@ -92,7 +96,7 @@ def _spec(arguments: argparse.Namespace) -> BenchmarkSpec:
             given[name] = tuple(given[name])
     if "skip" in given:
         given["skip"] = frozenset(given["skip"])
-    return BenchmarkSpec(**given)
+    return BenchmarkSpec(**given, gpu=gpu_settings(arguments))
 
 
 def _written(*paths: str | None) -> str:

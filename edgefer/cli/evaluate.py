@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgefer.cli.gpu_options import add_device, add_gpu, session_options, tell, warnings_as_notes
 from edgefer.cli.infer import warn
 from edgefer.cli.options import DATA_HELP, add_bundle, add_layout, add_threads, reporter
 from edgefer.cli.output import Outcome, percent, table
@@ -29,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bundle(parser)
     parser.add_argument("--data", metavar="DATA", required=True, help=DATA_HELP)
     add_layout(parser)
+    add_device(parser)
     add_threads(parser)
+    add_gpu(parser)
 
 
 def run(arguments: argparse.Namespace) -> Outcome:
@@ -40,6 +43,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     from edgefer_export.data.feeds import Feeds
 
     told = reporter(arguments)
+    options = session_options(arguments)
     bundle = Bundle.read(arguments.bundle)
     labels = bundle.manifest.labels
     if not labels:
@@ -50,11 +54,14 @@ def run(arguments: argparse.Namespace) -> Outcome:
     dataset = open_dataset(arguments.data, getattr(arguments, "layout", None), labels=labels, reporter=told)
     started = time.monotonic()
     with ExitStack() as stack:
+        stack.enter_context(warnings_as_notes(told))
         if bundle.manifest.saliency is not None:
-            dataset = _with_maps(dataset, bundle, arguments.threads, stack)
+            dataset = _with_maps(dataset, bundle, options, stack)
         feeds = Feeds(dataset, bundle.graph().inputs)
-        session = stack.enter_context(Session(bundle, threads=arguments.threads))
+        session = stack.enter_context(Session(bundle, **options))
+        tell(told, session.info)
         logits, truth, digests, unknown = _answers(session, feeds, told)
+        info = session.info
     warn(bundle.manifest.gate, told)
     payload = {
         "bundle": arguments.bundle,
@@ -62,19 +69,20 @@ def run(arguments: argparse.Namespace) -> Outcome:
         "data": {"source": dataset.source, "digest": combined_digest(digests), "count": len(truth)},
         **_figures(logits, truth, labels),
         "none_of_these": unknown,
+        "info": info,
         "seconds": time.monotonic() - started,
     }
     return Outcome(payload=payload, text=_text(payload))
 
 
-def _with_maps(dataset: Dataset, bundle: Bundle, threads: int | None, stack: ExitStack) -> Dataset:
+def _with_maps(dataset: Dataset, bundle: Bundle, options: dict[str, Any], stack: ExitStack) -> Dataset:
     """Every sample with its own map from the bundle's saliency graph: they are no frames that follow each other."""
     from edgefer.runtime.saliency import map_maker, serving
     from edgefer.runtime.session import Session
     from edgefer_export.saliency_maps import WithSaliency
 
     _, graph = serving(bundle)
-    session = stack.enter_context(Session(bundle, threads=threads, graph=graph.role))
+    session = stack.enter_context(Session(bundle, graph=graph.role, **options))
     return WithSaliency(dataset, map_maker(graph, session), room=0)
 
 

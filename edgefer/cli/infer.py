@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgefer.cli.gpu_options import add_device, add_gpu, session_options, tell, warnings_as_notes
 from edgefer.cli.options import add_bundle, add_threads, reporter
 from edgefer.cli.output import Outcome, table
 from edgefer.errors import DataError, InputError, UsageError
@@ -24,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bundle(parser)
     parser.add_argument("--visible", metavar="IMAGE", help="the image of the visible camera, cropped to the face")
     parser.add_argument("--infrared", metavar="IMAGE", help="the image of the infrared camera, of the same moment")
+    add_device(parser)
     add_threads(parser)
+    add_gpu(parser)
 
 
 def run(arguments: argparse.Namespace) -> Outcome:
@@ -35,9 +38,11 @@ def run(arguments: argparse.Namespace) -> Outcome:
     from edgefer.bundle.container import Bundle
 
     told = reporter(arguments)
-    with told.task("answering"):
+    options = session_options(arguments)
+    with told.task("answering"), warnings_as_notes(told):
         bundle = Bundle.read(arguments.bundle)
-        estimate = _answer(bundle, images, arguments.threads)
+        estimate, info = _answer(bundle, images, options)
+    tell(told, info)
     warn(bundle.manifest.gate, told)
     payload = {
         "label": estimate.label,
@@ -52,24 +57,26 @@ def run(arguments: argparse.Namespace) -> Outcome:
         "bundle": arguments.bundle,
         "digest": bundle.digest,
         "verdict": bundle.manifest.gate.verdict,
+        "info": info,
     }
     return Outcome(payload=payload, text=_text(estimate))
 
 
-def _answer(bundle: Bundle, images: dict[str, Any], threads: int | None) -> Estimate:
+def _answer(bundle: Bundle, images: dict[str, Any], options: dict[str, Any]) -> tuple[Estimate, dict[str, object]]:
+    """The answer, and what the session says of itself."""
     from edgefer.runtime.saliency import SaliencySession
     from edgefer.runtime.session import Session
 
     if bundle.manifest.saliency is None:
-        with Session(bundle, threads=threads) as session:
-            return session.infer_images(**images)
+        with Session(bundle, **options) as session:
+            return session.infer_images(**images), session.info
     if "visible" not in images or len(images) > 1:
         raise InputError(
             f"the network takes one visible image, and {' and '.join(images)} is given",
             hint="give --visible IMAGE alone",
         )
-    with SaliencySession(bundle, threads=threads) as following:
-        return following.infer_images(**images)
+    with SaliencySession(bundle, **options) as following:
+        return following.infer_images(**images), following.info
 
 
 def warn(gate: GateSpec, told: Reporter) -> None:

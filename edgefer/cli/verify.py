@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgefer.cli.gpu_options import add_device, add_gpu, session_options, tell, warnings_as_notes
 from edgefer.cli.options import add_bundle, add_threads, reporter
 from edgefer.cli.output import Outcome, table
 from edgefer.errors import BundleError, UsageError
@@ -26,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bundle(parser)
     parser.add_argument("--key", metavar="PUBLIC.pem", help="the public Ed25519 key of who has to have signed it")
     parser.add_argument("--signature", metavar="FILE.sig", help="the signature, if not beside the file")
+    add_device(parser)
     add_threads(parser)
+    add_gpu(parser)
 
 
 def run(arguments: argparse.Namespace) -> Outcome:
@@ -36,12 +39,16 @@ def run(arguments: argparse.Namespace) -> Outcome:
     if arguments.signature is not None and arguments.key is None:
         raise UsageError("--signature needs the key to check it with.", hint="--key PUBLIC.pem")
     signed = None if arguments.key is None else Signed(key=arguments.key, signature=arguments.signature)
+    options = session_options(arguments)
     archive = _is_archive(Path(arguments.bundle))
-    with reporter(arguments).task("checking"):
+    told = reporter(arguments)
+    with told.task("checking"), warnings_as_notes(told):
         if archive:
             report = verify_archive(arguments.bundle, signed=signed)
         else:
-            report = verify_bundle(arguments.bundle, threads=arguments.threads, signed=signed)
+            report = verify_bundle(arguments.bundle, signed=signed, **options)
+    for info in report.info.values():
+        tell(told, info)
     return Outcome(
         payload=report, text=_text(report, "archive" if archive else "bundle"), exit_code=0 if report.passed else 1
     )

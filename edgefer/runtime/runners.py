@@ -163,7 +163,7 @@ def open_runner(device: str, request: RunnerRequest) -> Opened:
 @contextmanager
 def _forgotten_on_failure(name: str, request: RunnerRequest) -> Iterator[None]:
     """What a runner has told of itself is not said of the next one; the time that it took counts."""
-    settings, seconds, started = dict(request.settings), dict(request.seconds), time.perf_counter()
+    settings, seconds, started = dict(request.settings), dict(request.seconds), time.monotonic()
     try:
         yield
     except BaseException:
@@ -171,7 +171,7 @@ def _forgotten_on_failure(name: str, request: RunnerRequest) -> Iterator[None]:
         request.settings.update(settings)
         request.seconds.clear()
         request.seconds.update(seconds)
-        request.seconds[f"{name}, passed over"] = time.perf_counter() - started
+        request.seconds[f"{name}, passed over"] = time.monotonic() - started
         raise
 
 

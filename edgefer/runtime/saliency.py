@@ -19,6 +19,7 @@ from edgefer.errors import InputError, UsageError
 from edgefer.runtime.cpu_form import Asked
 from edgefer.runtime.estimate import Estimate
 from edgefer.runtime.geometry import Box
+from edgefer.runtime.gpu_settings import GpuSettings
 from edgefer.runtime.preprocess import ColourOrder, Image, Preprocessor, checked_image
 from edgefer.runtime.saliency_map import FULL, MapMaker, SaliencyMap, face_box
 from edgefer.runtime.session import Session
@@ -49,12 +50,12 @@ class SaliencySession:
     Args:
         bundle: a bundle with a saliency graph, or the path of one.
         every: run the saliency graph on one frame of so many; None takes the `rate` of the bundle.
-        device, threads, cpu_form: of both graphs, as `Session` takes them.
+        device, threads, cpu_form, gpu: of both graphs, as `Session` takes them; a limit of memory is that of each.
 
     Raises:
         InputError: the bundle has no saliency graph that serves another.
         UsageError: `every` is no whole number from 1.
-        BundleError, EnvironmentMismatch: as `Session`.
+        BundleError, EnvironmentMismatch, CompileError, EngineIncompatible: as `Session`.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class SaliencySession:
         device: str = "auto",
         threads: int | None = None,
         cpu_form: Asked = "auto",
+        gpu: GpuSettings | None = None,
     ) -> None:
         if every is not None and (not isinstance(every, int) or every < 1):
             raise UsageError(f"the saliency graph runs every {every!r} frames, expected a whole number from 1")
@@ -74,7 +76,7 @@ class SaliencySession:
         with ExitStack() as stack:
 
             def session(graph: GraphSpec) -> Session:
-                made = Session(opened, device=device, threads=threads, graph=graph.role, cpu_form=cpu_form)
+                made = Session(opened, device=device, threads=threads, graph=graph.role, cpu_form=cpu_form, gpu=gpu)
                 return stack.enter_context(made)
 
             # The classifier is closed first: it needs the maps, and not the other way round.

@@ -35,11 +35,13 @@ def layers(bundle: Bundle, spec: BenchmarkSpec, *, runs: int = RUNS, seconds: fl
         EnvironmentMismatch: the device cannot be had, its runner has no profiler, or there is no room for the profile.
         EdgeferError: the profiler gave nothing that can be read.
     """
+    if spec.device == "tensorrt":  # said before an engine is built for nothing
+        raise _no_profiler(spec.device)
     graph = bundle.graph(spec.graph)
     feeds = stimulus.batch(stimulus.tensors(bundle, graph), min(graph.batches))
     try:
         with tempfile.TemporaryDirectory(prefix="edgefer-profile-", ignore_cleanup_errors=True) as name:
-            request = RunnerRequest(bundle, graph, spec.threads, True, profile=Path(name))
+            request = RunnerRequest(bundle, graph, spec.threads, True, profile=Path(name), gpu=spec.gpu)
             opened = open_runner(spec.device, request)
             try:
                 profile, library = _profile(opened, Path(name), feeds, runs, seconds)
@@ -83,7 +85,11 @@ def _profile(
         return onnxruntime_profile.profile(runner, folder, feeds, runs=runs, seconds=seconds), "onnxruntime"
     if isinstance(runner, OpenVinoRunner):
         return openvino_profile.profile(runner.compiled, feeds, runs=runs, seconds=seconds), "openvino"
-    raise EnvironmentMismatch(
-        f"the runner '{opened.name}' has no profiler of its layers here",
+    raise _no_profiler(opened.name)
+
+
+def _no_profiler(runner: str) -> EnvironmentMismatch:
+    return EnvironmentMismatch(
+        f"the runner '{runner}' has no profiler of its layers here",
         hint="--device cpu profiles the same network through onnxruntime or OpenVINO",
     )

@@ -9,10 +9,12 @@ import pytest
 from edgefer.benchmark import cold_start as cold_start_module
 from edgefer.benchmark.child import Answer
 from edgefer.benchmark.cold_start import cold_start, summarise
+from edgefer.benchmark.gpu_argument import from_argument
 from edgefer.benchmark.spec import BenchmarkSpec
 from edgefer.bundle.container import Bundle
 from edgefer.cache_folder import VARIABLE
 from edgefer.errors import BundleError, UsageError
+from edgefer.runtime.gpu_settings import GpuSettings
 
 
 def answered(opening: float, total: float = 10.0) -> Answer:
@@ -51,15 +53,19 @@ def test_a_filled_cache_is_told_beside_an_empty_one() -> None:
 def test_each_empty_start_has_a_cache_of_its_own(tiny_bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     caches: list[tuple[str, bool]] = []
 
-    def ask(module: str, arguments: list[str], *, environment: dict[str, str]) -> Answer:
+    def ask(module: str, arguments: list[str], *, environment: dict[str, str], timeout: float) -> Answer:
         cache = Path(environment[VARIABLE])
-        caches.append((arguments[-1], cache.exists()))
+        *_, modules, gpu = arguments
+        assert from_argument(gpu) == GpuSettings(streams=2)  # what it says of a cache is left out
+        assert timeout == 1800
+        caches.append((modules, cache.exists()))
         (cache / "forms").mkdir(parents=True, exist_ok=True)
         (cache / "forms" / "one.onnx").write_bytes(b"x")
         return answered(1.0)
 
     monkeypatch.setattr(cold_start_module, "ask", ask)
-    found = cold_start(Bundle.read(tiny_bundle_path), BenchmarkSpec(repeats=2))
+    settings = GpuSettings(streams=2, cache="somewhere", require_cached=True)
+    found = cold_start(Bundle.read(tiny_bundle_path), BenchmarkSpec(repeats=2, gpu=settings))
     assert caches == [("", False), *[("onnxruntime", False)] * 2, *[("onnxruntime", True)] * 2]
     assert found.empty_total is not None
 

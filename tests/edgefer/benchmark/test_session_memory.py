@@ -12,10 +12,12 @@ import pytest
 from edgefer.benchmark import memory as memory_module
 from edgefer.benchmark import memory_child
 from edgefer.benchmark.child import Answer
+from edgefer.benchmark.gpu_argument import from_argument
 from edgefer.benchmark.memory import memory
 from edgefer.benchmark.spec import BenchmarkSpec
 from edgefer.bundle.container import Bundle
 from edgefer.errors import UsageError
+from edgefer.runtime.gpu_settings import GpuSettings
 
 
 def test_a_real_session(tiny_bundle_path: Path) -> None:
@@ -42,9 +44,13 @@ def test_what_the_system_does_not_tell_is_none(tiny_bundle_path: Path, monkeypat
         return Answer(told, 0.0, 0.0)
 
     monkeypatch.setattr(memory_module, "ask", ask)
-    found = memory(Bundle.read(tiny_bundle_path), BenchmarkSpec(device="cpu", threads=2, graph="fused"))
+    gpu_settings = GpuSettings(priority="high", cache="plans")
+    spec = BenchmarkSpec(device="cpu", threads=2, graph="fused", gpu=gpu_settings)
+    found = memory(Bundle.read(tiny_bundle_path), spec)
     assert (found.host_open, found.note) == (None, "NVML is silent")
-    assert asked == [[str(tiny_bundle_path), "cpu", "2", "fused", "20"]]
+    *asked_first, gpu = asked[0]
+    assert asked_first == [str(tiny_bundle_path), "cpu", "2", "fused", "20"]
+    assert from_argument(gpu) == GpuSettings(priority="high", cache=str(Path("plans").absolute()))
 
 
 def test_a_bundle_in_memory_is_refused(tiny_bundle: Bundle) -> None:

@@ -68,7 +68,10 @@ def test_infer_in_words(tiny_bundle: Path, images: tuple[str, str], capsys: Capt
     shown = capsys.readouterr()
     assert shown.out.startswith("bright  99.")
     assert shown.out.splitlines()[2].split()[0] == "dark"
-    assert shown.err == ""
+    assert shown.err.startswith("runs on o")
+    assert "no tensorrt: no CUDA driver" in shown.err
+    assert main(["infer", str(tiny_bundle), "--visible", images[0], "--infrared", images[1], "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_an_undecided_bundle_says_so_beside_its_answer(
