@@ -11,6 +11,7 @@ from edgefer.bundle.manifest import GraphSpec
 from edgefer.errors import EnvironmentMismatch, InputError
 from edgefer.runtime.binding import Binder, Bound
 from edgefer.runtime.frame_tensors import Frame, Given, ViewLike, frame_tensors
+from edgefer.runtime.gpu_settings import GpuSettings
 from edgefer.runtime.preprocess import ColourOrder, Preprocessor
 from edgefer.runtime.runner import Runner
 
@@ -30,13 +31,19 @@ class Cameras:
         binder: completes what is given with masks and missing cameras.
         settings: what the session says of itself; `IMAGES` gets how frames become inputs on a GPU, and why not there.
         runner: of the session where it runs on a GPU, else None.
+        gpu: what the session may take of it.
 
     Raises:
         InputError: an input is said to be of a camera, and no image can be made into it.
     """
 
     def __init__(
-        self, graph: GraphSpec, binder: Binder, settings: dict[str, str], runner: Runner | None = None
+        self,
+        graph: GraphSpec,
+        binder: Binder,
+        settings: dict[str, str],
+        runner: Runner | None = None,
+        gpu: GpuSettings | None = None,
     ) -> None:
         self._binder, self._settings = binder, settings
         self._preprocessors = {
@@ -48,7 +55,7 @@ class Cameras:
         self._stand_ins = {
             role: np.zeros((1, *each.spec.shape[1:]), np.float32) for role, each in self._preprocessors.items()
         }
-        self._on_gpu = None if runner is None or not self._preprocessors else self._opened(graph, runner)
+        self._on_gpu = None if runner is None or not self._preprocessors else self._opened(graph, runner, gpu)
 
     def prepare(
         self,
@@ -104,7 +111,7 @@ class Cameras:
             )
         return given
 
-    def _opened(self, graph: GraphSpec, runner: Runner) -> TensorRtFrames | None:
+    def _opened(self, graph: GraphSpec, runner: Runner, gpu: GpuSettings | None) -> TensorRtFrames | None:
         # Not before there is a GPU: it is much to import.
         from edgefer.runtime.tensorrt import TensorRtRunner
         from edgefer.runtime.tensorrt_frames import TensorRtFrames
@@ -112,7 +119,7 @@ class Cameras:
         if not isinstance(runner, TensorRtRunner):
             return None
         try:
-            found = TensorRtFrames(runner, graph)
+            found = TensorRtFrames(runner, graph, gpu)
         except EnvironmentMismatch as error:
             self._settings[IMAGES] = f"on the CPU: {error.message}"
             return None

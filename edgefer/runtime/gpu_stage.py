@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +17,11 @@ from edgefer.kernels.preprocess import PreprocessParams, plan
 from edgefer.kernels.preprocess_frame import Camera, Frame, Output, unsupported
 from edgefer.kernels.preprocess_view import VIEW, packed
 from edgefer.kernels.streams import Stream
+from edgefer.runtime.buffers import aligned
 from edgefer.runtime.cuda import CudaDevice
 from edgefer.runtime.cuda_memory import DeviceMemory
 from edgefer.runtime.inference import Stage
 from edgefer.runtime.view import Size, View
-
-_ALIGNED = 256
-"""Bytes at which each part of the memory begins, as an allocation of its own would."""
 
 Planes = tuple[npt.NDArray[Any], ...]
 
@@ -51,6 +50,11 @@ def refused(cameras: Sequence[StageCamera]) -> str:
         if reason:
             return reason
     return ""
+
+
+def stage_bytes(cameras: Sequence[StageCamera]) -> int:
+    """The memory that a stage for these cameras takes, on the host, and on a GPU that has its own."""
+    return _places(cameras)[1]
 
 
 class FrameStage:
@@ -87,38 +91,23 @@ class FrameStage:
         zero_copy: bool = False,
     ) -> None:
         self._shown: dict[str, View] = {}
-        views = {each.role: index * VIEW.itemsize for index, each in enumerate(cameras)}
-        parts: dict[str, list[tuple[int, tuple[int, ...], Any]]] = {each.role: [] for each in cameras}
-        size = _aligned(len(cameras) * VIEW.itemsize)
-        for each in cameras:
-            for shape, dtype in () if each.in_place else _planes(each.camera.frame):
-                parts[each.role].append((size, shape, dtype))
-                size = _aligned(size + int(np.prod(shape)) * np.dtype(dtype).itemsize)
+        places, size = _places(cameras)
         self._host = device.host((size,), np.uint8, mapped=zero_copy)
         try:
             self._device: DeviceMemory | None = None if zero_copy else device.allocate(size)
         except BaseException:
             self._host.close()
             raise
-        self._base = self._host.address if self._device is None else self._device.address
+        base = self._host.address if self._device is None else self._device.address
         memory = self._host.array
         # Views of no picture at first: what is launched before a frame was written must read nothing.
         memory[...] = 0
-        self._views = {role: memory[at : at + VIEW.itemsize].view(np.float32) for role, at in views.items()}
-        self._frames = {
-            role: tuple(
-                memory[at : at + int(np.prod(shape)) * np.dtype(dtype).itemsize].view(dtype).reshape(shape)
-                for at, shape, dtype in found
-            )
-            for role, found in parts.items()
-        }
-        starts = {role: [self._base + at for at, _, _ in found] for role, found in parts.items()}
-        at_view = {role: self._base + at for role, at in views.items()}
-        launches = [
-            _launch(group, kernels.gpu, _addresses(group, starts, at_view, targets)) for group in _by_size(cameras)
-        ]
+        self._views = {role: found[0].of(memory) for role, found in places.items()}
+        self._frames = {role: tuple(place.of(memory) for place in found[1:]) for role, found in places.items()}
+        starts = {role: [base + place.start for place in found] for role, found in places.items()}
+        launches = [_launch(group, kernels.gpu, _addresses(group, starts, targets)) for group in _by_size(cameras)]
         copied = None if self._device is None else memory
-        self.enqueue: Stage = _work(self._base, copied, tuple(blank), launches, kernels)
+        self.enqueue: Stage = _work(base, copied, tuple(blank), launches, kernels)
 
     @property
     def bytes_on_gpu(self) -> int:
@@ -168,16 +157,14 @@ def _work(
 
 
 def _addresses(
-    group: Sequence[StageCamera],
-    starts: Mapping[str, Sequence[int]],
-    views: Mapping[str, int],
-    targets: Mapping[str, int],
+    group: Sequence[StageCamera], starts: Mapping[str, Sequence[int]], targets: Mapping[str, int]
 ) -> dict[str, int]:
-    """Of frames, views and inputs, by the field of the kernel's parameters."""
+    """Of frames, views and inputs, by the field of the kernel's parameters. `starts` are those of view and planes."""
     found: dict[str, int] = {}
     for each, field in zip(group, ("y", "y_infrared"), strict=False):
-        pixels, *chroma = each.in_place or starts[each.role]
-        found |= {each.role: pixels, f"{each.role}_views": views[each.role], field: targets[each.role]}
+        view, *planes = starts[each.role]
+        pixels, *chroma = each.in_place or planes
+        found |= {each.role: pixels, f"{each.role}_views": view, field: targets[each.role]}
         if each.camera.frame.format == "nv12":
             found["visible_chroma"] = chroma[0]
     return found
@@ -188,7 +175,39 @@ def _launch(group: Sequence[StageCamera], gpu: Gpu, addresses: Mapping[str, int]
     return found, fill(PreprocessParams, found, addresses)
 
 
-def _planes(frame: Frame) -> list[tuple[tuple[int, ...], Any]]:
+@dataclass(frozen=True)
+class _Place:
+    """A part of a stage's memory."""
+
+    start: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def end(self) -> int:
+        return self.start + math.prod(self.shape) * self.dtype.itemsize
+
+    def of(self, memory: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        part: npt.NDArray[Any] = memory[self.start : self.end].view(self.dtype).reshape(self.shape)
+        return part
+
+
+def _places(cameras: Sequence[StageCamera]) -> tuple[dict[str, list[_Place]], int]:
+    """View and planes of each camera, by role, and the size of all in bytes. The views lie together."""
+    views = [
+        _Place(index * VIEW.itemsize, (VIEW.itemsize // 4,), np.dtype(np.float32)) for index in range(len(cameras))
+    ]
+    found = {each.role: [view] for each, view in zip(cameras, views, strict=True)}
+    end = aligned(views[-1].end)
+    for each in cameras:
+        for shape, dtype in () if each.in_place else _planes(each.camera.frame):
+            place = _Place(end, shape, np.dtype(dtype))
+            found[each.role].append(place)
+            end = aligned(place.end)
+    return found, end
+
+
+def _planes(frame: Frame) -> list[tuple[tuple[int, ...], type[np.uint8] | type[np.uint16]]]:
     """Shapes and types of a frame without gaps."""
     size = (frame.height, frame.width)
     if frame.format == "nv12":
@@ -213,7 +232,3 @@ def _both(group: Sequence[StageCamera]) -> tuple[Camera | None, Camera | None]:
 
 def _output(group: Sequence[StageCamera]) -> Output:
     return Output("f32n", *group[0].size, separate=len(group) > 1)
-
-
-def _aligned(size: int) -> int:
-    return -(-size // _ALIGNED) * _ALIGNED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy.typing as npt
@@ -106,6 +107,10 @@ class Lane:
     def drop(self, batch: int, key: Hashable) -> None:
         """Give the inference with this key back, where there is one."""
         self._inferences.drop(batch, key)
+
+    def dropping(self, batch: int, key: Hashable) -> Callable[[], None]:
+        """`drop` as something for the device to hold: it does not refer to the device."""
+        return partial(self._inferences.drop, batch, key)
 
     def launch(self, inference: Inference) -> None:
         """Put an inference of this lane on the stream, and the event behind it."""

@@ -85,7 +85,7 @@ class Session:
         self._calls = Calls(self._graph, self._batches, answers, check)
         self._queue = HostQueue(found.runner)
         on_gpu = found.runner if self._on_gpu else None
-        self._cameras = Cameras(self._graph, self._binder, request.settings, on_gpu)
+        self._cameras = Cameras(self._graph, self._binder, request.settings, on_gpu, gpu)
         self._info = session_info(request, found)
 
     @property

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,24 +11,23 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefer.bundle.manifest import GraphSpec, InputSpec
+from edgefer.errors import UsageError
 from edgefer.kernels.launch import Kernels
 from edgefer.kernels.preprocess_frame import Camera
 from edgefer.kernels.streams import Stream
-from edgefer.runtime.cuda import CudaDevice
 from edgefer.runtime.frame_tensors import Given
 from edgefer.runtime.gpu_frames import Taken, taken
-from edgefer.runtime.gpu_stage import FrameStage, StageCamera, refused
-from edgefer.runtime.inference import Stage
+from edgefer.runtime.gpu_settings import GpuSettings
+from edgefer.runtime.gpu_stage import FrameStage, StageCamera, refused, stage_bytes
+from edgefer.runtime.gpu_stages import Key, LaneStages
+from edgefer.runtime.inference import Inference, Stage
 from edgefer.runtime.lane import Lane
+from edgefer.runtime.memory_need import memory_need
 from edgefer.runtime.preprocess import ColourOrder
 from edgefer.runtime.tensorrt import TensorRtRunner
 from edgefer.runtime.view import Size, View, fitted, of_frame
 
 Array = npt.NDArray[Any]
-Key = tuple[str, tuple[StageCamera, ...]]
-"""What a graph is captured for: formats, sizes and layout of the frames, what their pixels become, and where those in
-GPU memory lie. The views are not part of it."""
-
 _FITS = 64
 """Sizes of frames whose views by the manifest are remembered."""
 
@@ -58,53 +56,6 @@ class Frames:
         return self.owner.run(self, feeds, out)
 
 
-class _Stages:
-    """The stages of one lane, by what their graphs are captured for."""
-
-    def __init__(self, lane: Lane, device: CudaDevice) -> None:
-        self._lane, self._device = lane, device
-        self._stages: dict[Key, FrameStage] = {}
-        self._held: dict[Key, int] = {}
-
-    def get(self, key: Key) -> FrameStage | None:
-        return self._stages.get(key)
-
-    def keep(self, key: Key, stage: FrameStage) -> None:
-        self._stages[key] = stage
-
-    def hold(self, key: Key) -> None:
-        """Has the device give the graph back before the memory that it works in."""
-        if key in self._held:
-            return
-        # The device must not refer to what refers to it.
-        lane = weakref.ref(self._lane)
-
-        def drop() -> None:
-            found = lane()
-            if found is not None:
-                found.drop(1, key)
-
-        self._held[key] = self._device.hold(drop)
-
-    def giving_back(self, key: Key) -> Callable[[], None]:
-        """What gives a stage back, once its graph is gone; likewise."""
-        stages = weakref.ref(self)
-
-        def give_back() -> None:
-            found = stages()
-            if found is not None:
-                found._give_back(key)
-
-        return give_back
-
-    def _give_back(self, key: Key) -> None:
-        stage, held = self._stages.pop(key, None), self._held.pop(key, None)
-        if held is not None:
-            self._device.let_go(held)
-        if stage is not None:
-            stage.close()
-
-
 class TensorRtFrames:
     """Answers frames by the runner's engine. Any number of threads may use it at once.
 
@@ -114,6 +65,7 @@ class TensorRtFrames:
     Args:
         runner: whose lanes it uses, and with whose device it is given back.
         graph: says what the inputs are.
+        settings: what the session may take of the GPU; None for the usual ones.
 
     Raises:
         PluginMissing: there is no binary of the kernel for this GPU.
@@ -121,14 +73,19 @@ class TensorRtFrames:
         DeviceError: the driver refused it.
     """
 
-    def __init__(self, runner: TensorRtRunner, graph: GraphSpec) -> None:
+    def __init__(self, runner: TensorRtRunner, graph: GraphSpec, settings: GpuSettings | None = None) -> None:
         self._runner = runner
         self._specs = {str(spec.role): spec for spec in graph.inputs if spec.role in ("visible", "infrared")}
         self._cameras = frozenset(spec.name for spec in self._specs.values())
         self._unfit = _unfit(runner, self._cameras)
+        # Where nothing is copied to the GPU it works on the host's memory.
+        self._zero_copy = next(iter(runner.lanes[0].batches.values())).copy_in() is None
+        settings = settings or GpuSettings()
+        self._limit = settings.memory_limit
+        self._taken = memory_need(runner.engine, settings, zero_copy=self._zero_copy).total
         self._fits: dict[tuple[str, Size], View] = {}
         device = runner.device
-        self._stages = {id(lane): _Stages(lane, device) for lane in runner.lanes}
+        self._stages = {id(lane): LaneStages(lane, device) for lane in runner.lanes}
         with device.current():
             self._kernels = Kernels(device.ordinal, driver=device.driver)
         device.hold(self._kernels.close)
@@ -168,7 +125,11 @@ class TensorRtFrames:
         return refused(cameras) or Frames(self, ("frames", tuple(cameras)), frames, views)
 
     def run(self, frames: Frames, feeds: Mapping[str, Array], out: Mapping[str, Array] | None) -> dict[str, Array]:
-        """All outputs by name, as `TensorRtRunner.run` gives them; `feeds` has the inputs that are no cameras."""
+        """All outputs by name, as `TensorRtRunner.run` gives them; `feeds` has the inputs that are no cameras.
+
+        Raises:
+            as `TensorRtRunner.run`; and UsageError: frames of this size do not fit into `memory_limit`.
+        """
         with self._runner.lane() as lane:
             stages = self._stages[id(lane)]
             stage = stages.get(frames.key) or self._stage(lane, frames.key)
@@ -179,15 +140,7 @@ class TensorRtFrames:
             arrays = [array for each in frames.taken.values() for array in each.arrays]
             for stream in {array.stream for array in arrays if array.stream is not None}:
                 lane.wait_for(stream)
-            inference = lane.inference(
-                1,
-                key=frames.key,
-                addresses={},
-                before=self._before(lane, stage),
-                closed=stages.giving_back(frames.key),
-            )
-            stages.hold(frames.key)
-            lane.launch(inference)
+            lane.launch(self._inference(lane, frames.key, stage))
             lane.counters["bound"] += len(arrays)
             lane.wait()
             return lane.results(1, out)
@@ -203,8 +156,19 @@ class TensorRtFrames:
             view = self._fits[key] = fitted(spec.image, size, frame)
         return view
 
+    def _inference(self, lane: Lane, key: Key, stage: FrameStage) -> Inference:
+        stages = self._stages[id(lane)]
+        if stages.captured(key):
+            return lane.inference(1, key=key, addresses={})
+        before, closed = self._before(lane, stage), stages.giving_back(key)
+        inference = lane.inference(1, key=key, addresses={}, before=before, closed=closed)
+        stages.hold(key)
+        return inference
+
     def _stage(self, lane: Lane, key: Key) -> FrameStage:
         """A new stage of a lane for these cameras."""
+        if not self._zero_copy and self._limit is not None:
+            self._make_room(lane, stage_bytes(key[1]), self._limit)
         batch = lane.batches[1]
         sizes = {name: array.nbytes for name, array in batch.inputs}
         given = {each.role for each in key[1]}
@@ -215,11 +179,24 @@ class TensorRtFrames:
             key[1],
             {role: batch.addresses[spec.name] for role, spec in self._specs.items()},
             blank=[(batch.addresses[name], sizes[name]) for name in missing],
-            # Where nothing is copied to the GPU it works on the host's memory.
-            zero_copy=batch.copy_in() is None,
+            zero_copy=self._zero_copy,
         )
         self._stages[id(lane)].keep(key, stage)
         return stage
+
+    def _make_room(self, lane: Lane, size: int, limit: int) -> None:
+        """See that the limit allows `size` bytes more; of this lane, what was captured for other frames goes first."""
+        for key in (*self._stages[id(lane)].keys(), None):
+            taken = self._taken + sum(stages.bytes_on_gpu for stages in self._stages.values())
+            if taken + size <= limit:
+                return
+            if key is not None:
+                lane.drop(1, key)
+        raise UsageError(
+            f"frames of this size need {size} bytes of GPU memory beside the {taken} that the session has, and "
+            f"memory_limit is {limit}",
+            hint="raise the limit, use fewer streams, or give smaller frames",
+        )
 
     def _before(self, lane: Lane, stage: FrameStage) -> Stage:
         """The copies of the inputs that are no cameras, then the cameras."""

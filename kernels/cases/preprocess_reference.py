@@ -36,6 +36,15 @@ def values_of(
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """The channels (C, height, width) of one camera, and which pixels (height, width) are so near to an edge of the
     picture that they may have another share of the pad level."""
+    mean, share, near = seen(picture, size)
+    levels = _levels(picture.frame, image, channels, mean)
+    pad = _normalised(image, channels, np.array(image.pad, np.float64) / 255)
+    return (share * levels + (1 - share) * pad).transpose(2, 0, 1), near
+
+
+def seen(picture: Picture, size: tuple[int, int]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """What a view shows, before any conversion: the mean of the samples in the picture (height, width, 1 or 3), their
+    share of all (height, width, 1), and which pixels are near an edge."""
     x, y = _positions(picture, size)
     left, top, right, bottom = picture.crop
     left, top = max(left, 0), max(top, 0)
@@ -51,10 +60,7 @@ def values_of(
         sampled = _sampled(picture, x, y, (left, top, right, bottom))
     count = inside.sum(axis=0)
     mean = (sampled * inside[..., None]).sum(axis=0) / np.maximum(count, 1)[..., None]
-    share = (count / len(inside))[..., None]
-    levels = _levels(picture.frame, image, channels, mean)
-    pad = _normalised(image, channels, np.array(image.pad, np.float64) / 255)
-    return (share * levels + (1 - share) * pad).transpose(2, 0, 1), near.any(axis=0)
+    return mean, (count / len(inside))[..., None], near.any(axis=0)
 
 
 def _positions(picture: Picture, size: tuple[int, int]) -> tuple[Floats, Floats]:
