@@ -56,8 +56,7 @@ def answers(session: Session, examples: list[Feeds]) -> list[NDArray[Any]]:
 
 def logits_of(session: Session, tensors: dict[str, Any]) -> NDArray[Any]:
     """The logits of one example, on the host or on the GPU."""
-    logits: NDArray[Any] = session.infer(**tensors).logits
-    return logits.copy()
+    return np.array(session.infer(**tensors).logits)
 
 
 def on_gpu(feeds: Feeds, stack: ExitStack) -> dict[str, OnGpu]:

@@ -11,11 +11,15 @@ import numpy as np
 from benchmarks.gpu_check.known import EXAMPLES, Absent, Known, Wrong, close, logits_of, on_gpu, same
 from benchmarks.gpu_check.subject import counted
 from edgefer.errors import InputError
+from edgefer.runtime.frame_tensors import Given, frame_tensors
+from edgefer.runtime.frames import IMAGES
 from edgefer.runtime.gpu_settings import GpuSettings
 from edgefer.runtime.preprocess import Preprocessor
 
 FRAME_TOLERANCE = 2e-3
 """Of |a - b| / (1 + |b|) between logits of frames that the GPU and OpenCV pre-processed."""
+_AWRY = np.array([[1.1, 0.05, 12.0], [-0.04, 0.95, 7.0], [2e-5, 1e-5, 1.0]])
+"""A homography from an input's pixels to a frame's: a part of it, turned a little and seen from the side."""
 
 
 def out(known: Known) -> str:
@@ -98,12 +102,15 @@ def frames(known: Known) -> str:
         cameras = {str(spec.role): spec for spec in session.graph.inputs if spec.image is not None}
         for seed in range(EXAMPLES):
             pair: dict[str, Any] = known.subject.frames(seed)
-            tensors = {cameras[role].name: Preprocessor(cameras[role])(frame) for role, frame in pair.items()}
-            from_tensors = session.infer(**tensors).logits
-            worst = max(worst, close("frames", session.infer_images(**pair).logits, from_tensors, FRAME_TOLERANCE))
-        stage = session.info["settings"]
-    how = stage.get("frames", "") if isinstance(stage, dict) else ""
-    return f"frames and tensors that OpenCV made of them are off by {worst:.2g}{f'; {how}' if how else ''}"
+            views = None if seed % 2 else dict.fromkeys(pair, _AWRY)
+            given = [Given(Preprocessor(cameras[role]), frame, (views or {}).get(role)) for role, frame in pair.items()]
+            tensors = dict(zip((each.name for each in given), frame_tensors(given, "bgr"), strict=True))
+            found = session.infer_images(**pair, views=views).logits
+            worst = max(worst, close("frames", found, session.infer(**tensors).logits, FRAME_TOLERANCE))
+        settings: Any = session.info["settings"]
+    if str(settings[IMAGES]).startswith("on the CPU"):
+        raise Wrong(f"frames did not go through the kernel: {settings[IMAGES]}")
+    return f"whole frames and views through the kernel are off from what OpenCV makes of them by {worst:.2g}"
 
 
 def wrong(known: Known) -> str:
