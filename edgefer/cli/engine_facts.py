@@ -30,6 +30,8 @@ def engine_payload(result: EngineResult) -> dict[str, Any]:
                 "plugin_layers": graph.report.counts.plugins,
                 "plugins": graph.report.decision,
                 "fused_attention": graph.report.fused_attention,
+                "workspace": graph.report.workspace,
+                "timing_cache": graph.report.timing_cache,
                 "seconds": graph.report.seconds,
                 "trtexec": graph.trtexec,
             }
@@ -51,6 +53,8 @@ def engine_facts(result: EngineResult) -> list[tuple[str, str]]:
             pairs += [("plugins", line) for line in report.decision.lines()]
         if report.fused_attention is not None:
             pairs.append(("attention", report.fused_attention.text()))
+        if report.workspace is not None and report.workspace.warning:
+            pairs.append(("workspace", report.workspace.warning))
         pairs.append(("plan", f"{graph.path}{' (from the cache)' if graph.cached else ''}"))
         pairs.append(("copy", str(graph.copy or "")))
     return [*pairs, *(("note", note) for note in result.notes)]

@@ -20,7 +20,8 @@ from typing import Literal
 from filelock import FileLock, Timeout
 
 from edgefer.cache_folder import VARIABLE, cache_folder
-from edgefer.engine.cache_entry import ENTRY, PLAN, CachedEngine, look_at, read_engine, read_entry, usage, write_entry
+from edgefer.engine import entry_swap
+from edgefer.engine.cache_entry import ENTRY, PLAN, CachedEngine, look_at, read_engine, read_entry, usage
 from edgefer.engine.cache_key import CacheKey
 from edgefer.engine.compile import CompiledEngine
 from edgefer.engine.report import EngineReport
@@ -28,7 +29,6 @@ from edgefer.errors import EnvironmentMismatch, InputError
 from edgefer.progress import Reporter, Silent
 
 DEFAULT_MAX_BYTES = 4 << 30
-_PART, _OLD = ".part-", ".old-"
 
 Placed = Literal["stored", "replaced", "there"]
 """What became of an engine that was put into the cache."""
@@ -77,7 +77,7 @@ class EngineCache:
                 return self._path(digest), report, True
             engine = build()
             with self._writing():
-                self._store(digest, key, engine)
+                entry_swap.store(self.directory, key, engine)
                 self._evict((digest,), self.max_bytes)
         return self._path(digest), engine.report, False
 
@@ -88,7 +88,7 @@ class EngineCache:
             EnvironmentMismatch: the folder cannot be read.
         """
         with self._writing():
-            found = [entry for folder in self._folders() if (entry := look_at(folder)) is not None]
+            found = [entry for folder in entry_swap.entries(self.directory) if (entry := look_at(folder)) is not None]
         return tuple(sorted(found, key=lambda entry: -entry.used))
 
     def engine(self, key: CacheKey) -> CompiledEngine | None:
@@ -125,7 +125,7 @@ class EngineCache:
             if there is not None and there.plan_sha256 == engine.report.plan_sha256:
                 return "there"
             with self._writing():
-                self._store(digest, key, engine)
+                entry_swap.store(self.directory, key, engine)
         return "stored" if there is None else "replaced"
 
     def discard(self, digest: str, plan_sha256: str) -> bool:
@@ -143,11 +143,7 @@ class EngineCache:
             found = read_entry(self.directory / digest)
             if found is None or found[0].plan_sha256 != plan_sha256:
                 return False
-            # Out of sight by one rename: a process that is killed here leaves no half entry to be read.
-            refused = self.directory / f"{_PART}{digest}"
-            shutil.rmtree(refused, ignore_errors=True)
-            (self.directory / digest).rename(refused)
-            shutil.rmtree(refused, ignore_errors=True)
+            entry_swap.take_out(self.directory, digest)
         return True
 
     def prune(self, max_bytes: int | None = None, keep: Collection[str] = ()) -> tuple[str, ...]:
@@ -161,19 +157,10 @@ class EngineCache:
         """
         damaged = [entry.digest for entry in self.entries() if not entry.sound and entry.digest not in keep]
         with self._writing():
-            for half in self._folders(hidden=True):
-                self._remove(half, half.name.removeprefix(_PART).removeprefix(_OLD))
+            for half, digest in entry_swap.leftovers(self.directory):
+                self._remove(half, digest)
             gone = [each for each in damaged if self._remove(self.directory / each, each, only_damaged=True)]
             return (*gone, *self._evict(keep, self.max_bytes if max_bytes is None else max_bytes))
-
-    def _folders(self, hidden: bool = False) -> list[Path]:
-        """The folders of entries, or of what interrupted writes left."""
-        if not self.directory.exists():
-            return []
-        folders = [each for each in self.directory.iterdir() if each.is_dir()]
-        if hidden:
-            return [each for each in folders if each.name.startswith((_PART, _OLD))]
-        return [each for each in folders if not each.name.startswith(".")]
 
     def _path(self, digest: str) -> Path:
         return self.directory / digest / PLAN
@@ -191,27 +178,8 @@ class EngineCache:
             os.utime(folder / ENTRY)
         return found[1]
 
-    def _store(self, digest: str, key: CacheKey, engine: CompiledEngine) -> None:
-        part, old = self.directory / f"{_PART}{digest}", self.directory / f"{_OLD}{digest}"
-        final = self.directory / digest
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-        try:
-            write_entry(part, key, engine)
-            if final.exists():
-                final.rename(old)
-            try:
-                part.rename(final)
-            except OSError:
-                if old.exists():
-                    old.rename(final)
-                raise
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
-
     def _evict(self, keep: Collection[str], max_bytes: int) -> list[str]:
-        entries = [found for found in map(usage, self._folders()) if found is not None]
+        entries = [found for found in map(usage, entry_swap.entries(self.directory)) if found is not None]
         excess = sum(size for _, size, _ in entries) - max_bytes
         gone: list[str] = []
         for _, size, folder in sorted(entries):
@@ -225,18 +193,12 @@ class EngineCache:
     def _remove(self, folder: Path, digest: str, *, only_damaged: bool = False) -> bool:
         """Remove a folder of this entry, unless somebody is writing the entry right now and so has its lock."""
         with contextlib.suppress(Timeout, FileNotFoundError), self._lock(digest).acquire(timeout=0):
-            self._restore(digest)
+            entry_swap.restore(self.directory, digest)
             if only_damaged and (found := look_at(folder)) is not None and found.sound:  # built again meanwhile
                 return False
             shutil.rmtree(folder)
             return True
         return False
-
-    def _restore(self, digest: str) -> None:
-        """Put back the entry that a process was replacing when it was killed; the caller has the lock."""
-        old, final = self.directory / f"{_OLD}{digest}", self.directory / digest
-        if old.exists() and not final.exists():
-            old.rename(final)
 
     @contextlib.contextmanager
     def _locked(self, digest: str, reporter: Reporter) -> Iterator[None]:
@@ -250,7 +212,7 @@ class EngineCache:
                 lock.acquire()
         try:
             with self._writing():
-                self._restore(digest)
+                entry_swap.restore(self.directory, digest)
             yield
         finally:
             lock.release()

@@ -15,6 +15,7 @@ import pytest
 
 from edgefer.bundle.manifest import NetworkSpec, StepFigure
 from edgefer.cli.main import main
+from edgefer.engine.workspace import Workspace
 from edgefer_export.report.content import Report, step_report
 from edgefer_export.result import BuildResult
 from edgefer_export.spec import BuildSpec
@@ -310,11 +311,31 @@ def test_compiling_a_bundle_that_did_not_pass_says_so(
     from edgefer.engine import bundle_engine
 
     counts = types.SimpleNamespace(total=3, per_precision={"fp32": 3}, reformats=0, plugins=0)
-    report: Any = types.SimpleNamespace(plan_bytes=7, counts=counts, seconds={}, decision=None, fused_attention=None)
+    report: Any = types.SimpleNamespace(
+        plan_bytes=7,
+        counts=counts,
+        seconds={},
+        decision=None,
+        fused_attention=None,
+        workspace=Workspace(asked_bytes=1 << 30, given_bytes=1 << 29, free_bytes=1 << 30),
+        timing_cache=None,
+    )
     graph = bundle_engine.GraphEngine("fused", Path("engine.plan"), report, True, "trtexec --onnx=x")
     result = bundle_engine.EngineResult("tensorrt", "10.3", (graph,), (), "trtexec --onnx=x")
-    monkeypatch.setattr(bundle_engine, "compile_bundle", lambda *given, **options: result)
-    assert main(["build-engine", str(request.getfixturevalue(name)), "--json"]) == 0
+    asked: list[int | None] = []
+
+    def compiled(*given: Any, **options: Any) -> bundle_engine.EngineResult:
+        asked.append(options["workspace_bytes"])
+        return result
+
+    monkeypatch.setattr(bundle_engine, "compile_bundle", compiled)
+    bundle = str(request.getfixturevalue(name))
+    assert main(["build-engine", bundle, "--workspace", "1GiB"]) == 0
+    assert "bounded to 512 MiB of the 1024 MiB asked for" in " ".join(capsys.readouterr().out.split())
+    assert main(["build-engine", bundle, "--json"]) == 0
+    assert asked == [1 << 30, None]
     shown = capsys.readouterr()
-    assert json.loads(shown.out)["verdict"] == ("undecided" if warned else "pass")
+    told = json.loads(shown.out)
+    assert told["engine"]["graphs"][0]["workspace"]["given_bytes"] == 1 << 29
+    assert told["verdict"] == ("undecided" if warned else "pass")
     assert ("The verdict on this bundle is `undecided`" in shown.err) is warned

@@ -119,7 +119,7 @@ cache, calls = EngineCache(folder), []
 real = shutil.rmtree
 def wait(path, **named):
     calls.append(path)
-    if len(calls) == 2:  # the one behind the rename
+    if len(calls) == 2:  # the one after the rename
         (folder / "reached").write_text("")
         time.sleep(60)
     real(path, **named)

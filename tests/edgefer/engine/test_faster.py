@@ -43,7 +43,7 @@ def engine(way: Way, decision: PluginDecision | None = None) -> CompiledEngine:
         counts=LayerCounts(),
         decision=decision or PluginDecision(asked="inline", taken="inline", reason=""),
     )
-    return CompiledEngine(plan=plan, report=report, onnx=b"")
+    return CompiledEngine(plan=plan, report=report, onnx=b"", timing=b"times of " + plan)
 
 
 def build(plugin: CompiledEngine | Exception, inline: CompiledEngine | Exception) -> Any:
@@ -83,6 +83,7 @@ def race(ratio: float) -> Any:
 @pytest.mark.parametrize(("ratio", "way"), [(0.5, "plugin"), (1.5, "inline")])
 def test_the_faster_is_kept_with_both_times(ratio: float, way: str) -> None:
     kept = build_faster(build(engine("plugin", FIT), engine("inline")), race(ratio), DATA)
+    assert kept.timing == b"times of " + kept.plan
     assert kept.plan == way.encode()
     decision = kept.report.decision
     assert decision is not None

@@ -19,9 +19,14 @@ import pytest
 
 from edgefer import atomic
 from edgefer.engine import timing_store
+from edgefer.engine.archive import ArchivedEngine, EngineArchive
+from edgefer.engine.cache import EngineCache
+from edgefer.engine.cache_key import cache_key
 from edgefer.engine.compile import CompiledEngine, CompileRequest, compile_onnx
+from edgefer.engine.driver import CudaDriver
 from edgefer.engine.timing_file import MOST_BYTES, TimingKey, Unusable, packed, unpacked
 from edgefer.engine.timing_store import MOST_FILES, MOST_IMPORTS, Stored, TimingStore, remove_cache
+from edgefer.engine.transfer import import_engines
 from edgefer.errors import CompileError
 from edgefer.progress import Silent
 
@@ -414,6 +419,24 @@ def test_imported_caches_are_added_by_the_next_build(compiled: Callable[..., Any
     assert "did not add it" in notes[0]
     assert files(tmp_path) == [".locks", KEY.name]
     assert times(TimingStore(tmp_path, KEY)) == sorted(NODES)
+
+
+def test_what_one_machine_measured_spares_another_the_time(
+    make_graph: Callable[..., bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Built, kept in the cache, exported, imported and built with again, all by the real paths."""
+    key = cache_key(make_graph(), REQUEST, "10.3.0", CudaDriver(version=None))
+    one, two = EngineCache(tmp_path / "one"), EngineCache(tmp_path / "two")
+    one.fetch(key, lambda: compile_onnx(make_graph(), REQUEST, timing=one.timing_folder))
+    kept = one.engine(key)
+    assert kept is not None
+    written = EngineArchive.of("tiny", "d" * 64, [(ArchivedEngine(role="fused", key=key), kept)]).to_bytes()
+    told = Silent()
+    import_engines(EngineArchive.from_bytes(written), two, any_machine=True, reporter=told)
+    assert told.notes == []
+    assert timed(compile_onnx(make_graph("int8"), REQUEST, timing=two.timing_folder)) == [
+        *("QuantizeLinear", "DequantizeLinear")
+    ]
 
 
 def test_imported_caches_are_bounded_in_number(tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""Putting entries into the folder of a cache, out of it, and in each other's place: by renames, under the entry's lock.
+
+Whatever a killed process leaves has a name by which the next one knows it: `.part-DIGEST` is of no use to anybody, and
+`.old-DIGEST` is the entry that was being replaced.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from edgefer.engine.cache_entry import write_entry
+from edgefer.engine.cache_key import CacheKey
+from edgefer.engine.compile import CompiledEngine
+
+_PART, _OLD = ".part-", ".old-"
+
+
+def store(directory: Path, key: CacheKey, engine: CompiledEngine) -> None:
+    """Make the entry whole beside its place, then put it there; what was there goes, or stays where this fails.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    part, old, final = _places(directory, key.digest())
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+    try:
+        write_entry(part, key, engine)
+        if final.exists():
+            final.rename(old)
+        try:
+            part.rename(final)
+        except OSError:
+            if old.exists():
+                old.rename(final)
+            raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def take_out(directory: Path, digest: str) -> None:
+    """Remove an entry: out of sight by one rename, so that a process that is killed here leaves no half of it.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    part, _, final = _places(directory, digest)
+    shutil.rmtree(part, ignore_errors=True)
+    final.rename(part)
+    shutil.rmtree(part, ignore_errors=True)
+
+
+def restore(directory: Path, digest: str) -> None:
+    """Put back the entry that a process was replacing when it was killed.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    _, old, final = _places(directory, digest)
+    if old.exists() and not final.exists():
+        old.rename(final)
+
+
+def entries(directory: Path) -> list[Path]:
+    """The folders of entries, sound or not."""
+    return [each for each in _folders(directory) if not each.name.startswith(".")]
+
+
+def leftovers(directory: Path) -> list[tuple[Path, str]]:
+    """What interrupted writes left, each with the digest of its entry."""
+    found = [each for each in _folders(directory) if each.name.startswith((_PART, _OLD))]
+    return [(each, each.name.removeprefix(_PART).removeprefix(_OLD)) for each in found]
+
+
+def _folders(directory: Path) -> list[Path]:
+    return [each for each in directory.iterdir() if each.is_dir()] if directory.exists() else []
+
+
+def _places(directory: Path, digest: str) -> tuple[Path, Path, Path]:
+    return directory / f"{_PART}{digest}", directory / f"{_OLD}{digest}", directory / digest
