@@ -25,11 +25,11 @@ def warn_of_unused_gpu(reason: str) -> None:
             f"the NVIDIA GPU of this machine ({gpus[0].name}) is not used, the CPU answers: {reason}; "
             "device='tensorrt' makes this an error, with details, and device='cpu' says that it is meant so"
         )
-        warnings.warn(EdgeferWarning(message), stacklevel=_caller())
+        warnings.warn(EdgeferWarning(message), stacklevel=outside())
 
 
-def _caller() -> int:
-    """How far outside edgefer is from the function that asks, as `warnings.warn` counts."""
+def outside() -> int:
+    """How many calls away the first line outside edgefer is from the function that asks, as `warnings.warn` counts."""
     level, frame = 1, sys._getframe(1)
     while _ours(frame) and frame.f_back is not None:
         level, frame = level + 1, frame.f_back

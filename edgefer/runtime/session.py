@@ -84,8 +84,12 @@ class Session:
         self._binder = Binder(self._graph, check)
         self._calls = Calls(self._graph, self._batches, answers, check)
         self._queue = HostQueue(found.runner)
-        on_gpu = found.runner if self._on_gpu else None
-        self._cameras = Cameras(self._graph, self._binder, request.settings, on_gpu, gpu)
+        try:
+            on_gpu = found.runner if self._on_gpu else None
+            self._cameras = Cameras(self._graph, self._binder, request.settings, on_gpu, gpu)
+        except BaseException:
+            found.runner.close()
+            raise
         self._info = session_info(request, found)
 
     @property
