@@ -214,9 +214,18 @@ class LoadedEngine:
         return max(self.own_bytes() or 0, SMALLEST_ALLOCATION)
 
     def _created(self, without_memory: bool) -> Any:
+        strategies: Any = getattr(self._trt, "ExecutionContextAllocationStrategy", None)
+        kernels = getattr(self._trt, "DynamicShapesKernelSpecializationStrategy", None)
+        if kernels is not None:  # TensorRT-RTX, which compiles kernels here
+            config = self._given(self._engine.create_runtime_config(), "give a configuration of the runtime")
+            # By default it compiles those for the shapes at hand beside the inferences, and a graph would keep the
+            # slower ones that stand in for them until then.
+            config.dynamic_shapes_kernel_specialization_strategy = kernels.EAGER
+            if without_memory:
+                config.set_execution_context_allocation_strategy(strategies.USER_MANAGED)
+            return self._engine.create_execution_context(config)
         if not without_memory:
             return self._engine.create_execution_context()
-        strategies = getattr(self._trt, "ExecutionContextAllocationStrategy", None)
         if strategies is None:
             return self._engine.create_execution_context_without_device_memory()
         return self._engine.create_execution_context(strategies.USER_MANAGED)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgefer.engine.loaded import DYNAMIC, LoadedEngine
-from edgefer.errors import DeviceError, InputError
+from edgefer.errors import InputError
 from edgefer.runtime import device_feeds
 from edgefer.runtime.buffers import Batch
 from edgefer.runtime.cuda import CudaDevice
@@ -90,17 +90,17 @@ class TensorRtRunner:
             EngineIncompatible, DeviceError: TensorRT or the driver refused.
             UsageError: the runner is closed.
         """
-        lane = self._lanes.take()
-        try:
-            with self._current:
+        with self._current:  # in a forked process this is the end of it, before any lock
+            lane = self._lanes.take()
+            try:
                 batch = self._start(lane, feeds)
                 lane.wait()
-            return lane.results(batch, out)
-        except BaseException:
-            self._settle(lane)
-            raise
-        finally:
-            self._lanes.give(lane)
+                return lane.results(batch, out)
+            except BaseException:
+                lane.settle()
+                raise
+            finally:
+                self._lanes.give(lane)
 
     def submit(self, feeds: Feeds, out: Mapping[str, Array] | None = None) -> Submitted:
         """Start an inference and do not wait for it. Arrays of the host have been read on return, and those in GPU
@@ -111,17 +111,17 @@ class TensorRtRunner:
         Raises:
             as `run`.
         """
-        lane = self._lanes.take()
-        try:
-            with self._current:
+        with self._current:
+            lane = self._lanes.take()
+            try:
                 batch = self._start(lane, feeds)
-        except BaseException:
-            self._settle(lane)
-            self._lanes.give(lane)
-            raise
-        submitted = Submitted(lane, batch, out, feeds, current=self._current, fetched=self._lanes.fetched)
-        self._lanes.pending(submitted)
-        return submitted
+            except BaseException:
+                lane.settle()
+                self._lanes.give(lane)
+                raise
+            submitted = Submitted(lane, batch, out, feeds, current=self._current, fetched=self._lanes.fetched)
+            self._lanes.pending(submitted)
+            return submitted
 
     def bind(self, arrays: Mapping[str, DeviceArray]) -> None:
         """Have inputs read where these arrays are, whenever they are fed from there: captures one inference on every
@@ -139,13 +139,12 @@ class TensorRtRunner:
         key = device_feeds.key_of(arrays, batch)
         taken: list[Lane] = []
         # All lanes are taken, and no two threads may each have a part of them.
-        with self._binding:
+        with self._current, self._binding:
             try:
                 taken.extend(self._lanes.take() for _ in self.lanes)
-                with self._current:
-                    for lane in taken:
-                        device_feeds.wait_for_producers(lane, arrays)
-                        device_feeds.bound_inference(lane, key)
+                for lane in taken:
+                    device_feeds.wait_for_producers(lane, arrays)
+                    device_feeds.bound_inference(lane, key)
                 self._remember(key)
             finally:
                 for lane in taken:
@@ -159,15 +158,15 @@ class TensorRtRunner:
             UsageError: the runner is closed.
             DeviceError: this process was forked from the one that opened it.
         """
-        lane = self._lanes.take()
-        try:
-            with self._current:
+        with self._current:
+            lane = self._lanes.take()
+            try:
                 yield lane
-        except BaseException:
-            self._settle(lane)
-            raise
-        finally:
-            self._lanes.give(lane)
+            except BaseException:
+                lane.settle()
+                raise
+            finally:
+                self._lanes.give(lane)
 
     def close(self) -> None:
         """Wait for what runs, fetch what nobody has fetched, and give everything back; once.
@@ -209,7 +208,3 @@ class TensorRtRunner:
             oldest, _ = self._bound.popitem(last=False)
             for lane in self.lanes:
                 lane.drop(oldest[0], ("bound", oldest))
-
-    def _settle(self, lane: Lane) -> None:
-        with suppress(DeviceError), self._current:
-            lane.settle()

@@ -32,6 +32,7 @@ from edgefer.progress import Silent
 from edgefer.runtime import engine_check, tensorrt_log
 from edgefer.runtime.cuda import CudaDevice
 from edgefer.runtime.cuda_errors import load_pycuda
+from edgefer.runtime.fallback import outside
 from edgefer.runtime.gpu_settings import GpuSettings
 from edgefer.runtime.lane import Lane
 from edgefer.runtime.machine import Machine, check_gpu
@@ -82,10 +83,12 @@ def open_tensorrt(request: RunnerRequest, machine: Machine | None = None) -> Ten
     except EngineIncompatible as error:
         if not cached or settings.require_cached:
             raise
-        cache.discard(path.parent.name, report.plan_sha256)
-        raise EngineIncompatible(
-            error.message, hint="it was removed from the cache, and is compiled anew next time", details=error.details
-        ) from error
+        hint = "it was removed from the cache, and is compiled anew next time"
+        try:
+            cache.discard(path.parent.name, report.plan_sha256)
+        except EnvironmentMismatch as unwritable:
+            hint = f"it cannot be removed from the cache: {unwritable.message}"
+        raise EngineIncompatible(error.message, hint=hint, details=error.details) from error
 
 
 class _Opening:
@@ -191,7 +194,7 @@ class _Told:
         self._settings["graph"] = f"none where the capture was refused, and every kernel is launched: {reason}"
         warnings.warn(
             EdgeferWarning(f"an inference could not be captured as a CUDA graph and is enqueued instead: {reason}"),
-            stacklevel=2,
+            stacklevel=outside(),
         )
 
 

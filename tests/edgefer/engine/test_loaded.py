@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -159,3 +160,44 @@ def test_without_strategies_the_older_call_makes_contexts_without_memory(monkeyp
         engine.context(0, stream=int(stream.handle), memory=0x200)
         assert simulation.gpu.count("ICudaEngine.create_execution_context_without_device_memory") == 1
         engine.close()
+
+
+class Config:
+    """What TensorRT-RTX configures a context by."""
+
+    def __init__(self) -> None:
+        self.dynamic_shapes_kernel_specialization_strategy = "LAZY"
+        self.memory = "STATIC"
+
+    def set_execution_context_allocation_strategy(self, strategy: Any) -> None:
+        self.memory = strategy.name
+
+
+def test_tensorrt_rtx_compiles_its_kernels_before_anything_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulation, seen = simulate(), []
+    create = Engine.create_execution_context
+    strategies = SimulatedTensorRt.ExecutionContextAllocationStrategy
+
+    def created(self: Engine, config: Config) -> Any:
+        seen.append((config.dynamic_shapes_kernel_specialization_strategy, config.memory))
+        return create(self, strategies[config.memory])
+
+    monkeypatch.setattr(Engine, "create_execution_context", created)
+    monkeypatch.setattr(Engine, "create_runtime_config", lambda self: Config(), raising=False)
+    names = SimpleNamespace(EAGER="EAGER")
+    monkeypatch.setattr(SimulatedTensorRt, "DynamicShapesKernelSpecializationStrategy", names, raising=False)
+    with loading(simulation, spec()) as (load, stream):
+        engine = load()
+        engine.context(0, stream=int(stream.handle), memory=None)
+        engine.context(0, stream=int(stream.handle), memory=0x200)
+        engine.close()
+    assert seen == [("EAGER", "STATIC"), ("EAGER", "USER_MANAGED")]
+
+
+def test_tensorrt_rtx_has_what_is_configured() -> None:
+    trt = pytest.importorskip("tensorrt_rtx")
+    assert trt.DynamicShapesKernelSpecializationStrategy.EAGER
+    assert hasattr(trt.ICudaEngine, "create_runtime_config")
+    assert hasattr(trt.IRuntimeConfig, "dynamic_shapes_kernel_specialization_strategy")
+    assert hasattr(trt.IRuntimeConfig, "set_execution_context_allocation_strategy")
+    assert "runtime_config: tensorrt_rtx" in trt.ICudaEngine.create_execution_context.__doc__
