@@ -11,8 +11,8 @@ from edgefer.errors import EnvironmentMismatch
 from kernels.tools.emulator import Emulator
 from kernels.tools.toolchain import Toolchain, toolchain
 
-# `planted_kernels` lies beside the tests that use it.
-sys.path.append(str(Path(__file__).parent))
+# `planted_kernels` lies beside the tests that use it, `opencv_rounding` beside what other tests share.
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "edgefer" / "stand_ins")]
 
 import planted_kernels
 

@@ -166,7 +166,10 @@ def test_a_missing_camera_is_zeros_under_a_mask() -> None:
     network = replace(tiny.tiny().TinyNetwork(), mask=True)
     bundle = tiny.tiny().make_tiny_bundle(network, golden=4, onnx=b"no graph")
 
+    seen: dict[str, Any] = {}
+
     def function(given: Mapping[str, Any]) -> dict[str, Any]:
+        seen.update({name: value.copy() for name, value in given.items()})
         found = tiny.tiny().tiny_reference(network, given).astype(np.float32)
         return {"logits": found, "embedding": np.repeat(found, 2, axis=1)[:, :8]}
 
@@ -174,13 +177,17 @@ def test_a_missing_camera_is_zeros_under_a_mask() -> None:
     register(simulation.gpu)
     with tempfile.TemporaryDirectory() as cache, tiny.in_place(simulation, function=function):
         with Session(bundle, device="tensorrt", gpu=GpuSettings(cache=cache)) as session:
-            for given, mask in (({"visible": VISIBLE}, (1, 0)), ({"infrared": HEAT}, (0, 1)), (None, (1, 1))):
+            asked: list[tuple[Any, tuple[int, int]]] = [(None, (1, 1))]
+            asked += [({"visible": VISIBLE}, (1, 0)), ({"infrared": HEAT}, (0, 1)), (None, (1, 1))]
+            for given, mask in asked:
                 found = session.infer_images(**(given or {"visible": VISIBLE, "infrared": HEAT}))
                 feeds = {
                     "visible": mask[0] * tensor("visible", VISIBLE, None),
                     "infrared": mask[1] * HEAT_TENSOR,
                     "present": np.array([mask], np.float32),
                 }
+                for name, value in feeds.items():
+                    np.testing.assert_allclose(seen[name], value, atol=1e-5)
                 np.testing.assert_allclose(found.logits, function(feeds)["logits"][0], atol=1e-4)
                 assert len(found.modalities) == sum(mask)
             with pytest.raises(InputError, match="all missing"):
