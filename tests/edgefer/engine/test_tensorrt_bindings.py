@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from building_calls import BUILDING, BUILDING_MEMBERS, BUILDING_OPTIONAL
+from building_calls import BUILDING, BUILDING_MEMBERS, BUILDING_OPTIONAL, OVERLOADS
 from real_bindings import MODULE, ROOT, VERSIONS, answer_of, environment, needs_stubs
 from signatures import TENSORRT, TENSORRT_MEMBERS, TENSORRT_OPTIONAL, parameters
 from tensorrt_names import HOLDERS, UNLISTED, names_in, used_in
@@ -29,12 +29,21 @@ MEMBERS = {f"{owner}.{name}" if owner else name for owner, names in BUILDING_MEM
 MEMBERS |= {f"{owner}.{name}" for owner, names in TENSORRT_MEMBERS.items() for name in names}
 MEMBERS |= {owner for owner in (*BUILDING_MEMBERS, *TENSORRT_MEMBERS) if owner}
 
+OF_RTX = {
+    *("ComputeCapability", "ComputeCapability.__members__"),
+    *("DynamicShapesKernelSpecializationStrategy", "DynamicShapesKernelSpecializationStrategy.EAGER"),
+    "IRuntimeConfig.dynamic_shapes_kernel_specialization_strategy",
+}
 LACKING = {
-    "10.3.0": {"ComputeCapability", "ComputeCapability.__members__"},
-    "10.13.3.9": {"ComputeCapability", "ComputeCapability.__members__"},
-    "10.16.1.11": {"ComputeCapability", "ComputeCapability.__members__"},
+    "10.3.0": {
+        *OF_RTX,
+        *("IRuntimeConfig", "ICudaEngine.create_runtime_config"),
+        "IRuntimeConfig.set_execution_context_allocation_strategy",
+    },
+    "10.13.3.9": OF_RTX,
+    "10.16.1.11": OF_RTX,
     "11.4.0.106": {
-        *("ComputeCapability", "ComputeCapability.__members__"),
+        *OF_RTX,
         "ICudaEngine.create_execution_context_without_device_memory",
         *("ICudaEngine.device_memory_size", "ICudaEngine.get_device_memory_size_for_profile"),
     },
@@ -96,6 +105,9 @@ def test_everything_is_called_as_the_release_wants_it(release: Release) -> None:
         found = said["names"][name]
         if found["there"] and not any(_callable(text, overload) for overload in found["overloads"]):
             wrong.append(f"{name}({text}): {found['overloads']}")
+    if said["names"]["IRuntimeConfig"]["there"]:
+        for name, (text, _) in OVERLOADS.items():
+            assert any(_callable(text, overload) for overload in said["names"][name]["overloads"])
     assert wrong == []
 
 
@@ -151,7 +163,8 @@ def test_no_module_uses_what_is_in_no_table(release: Release) -> None:
 def modules() -> list[Path]:
     """The modules in which objects of TensorRT may turn up; plugins have a table of their own."""
     folder = Path(edgefer.__file__).parent
-    return sorted(path for part in ("engine", "runtime") for path in (folder / part).rglob("*.py"))
+    found = [path for part in ("engine", "runtime") for path in (folder / part).rglob("*.py")]
+    return sorted([*found, folder / "benchmark" / "layers" / "tensorrt_profile.py"])
 
 
 def test_every_module_that_is_handed_tensorrt_uses_what_is_in_a_table() -> None:
@@ -193,4 +206,4 @@ def test_every_name_in_the_tables_is_used_somewhere() -> None:
     ],
 )
 def test_the_walk_sees_uses_of_every_form(code: str, used: set[str]) -> None:
-    assert used_in(code, {**HOLDERS["builder.py"], **HOLDERS["loaded.py"]}) == used
+    assert used_in(code, {**HOLDERS["loaded.py"], **HOLDERS["builder.py"]}) == used

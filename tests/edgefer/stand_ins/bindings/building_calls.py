@@ -1,4 +1,7 @@
-"""What edgefer calls of TensorRT to build, to watch and to describe an engine, in the form of `signatures.TENSORRT`."""
+"""What edgefer calls of TensorRT to build, watch and describe engines, and of what only some releases have to run them.
+
+The form is that of `signatures.TENSORRT`.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +33,21 @@ BUILDING: Table = {
     "IBuilderConfig.get_timing_cache": ("", "ITimingCache"),
     "ITimingCache.combine": ("input_cache: ITimingCache, ignore_mismatch: bool", "bool"),
     "ITimingCache.serialize": ("", "IHostMemory"),
+    "ICudaEngine.create_runtime_config": ("", "IRuntimeConfig"),
+    "IRuntimeConfig.set_execution_context_allocation_strategy": ("strategy: ExecutionContextAllocationStrategy", ""),
+    "ICudaEngine.create_engine_inspector": ("", "EngineInspector"),
+    "EngineInspector.get_engine_information": ("format: LayerInformationFormat", "str"),
+    "IProfiler.report_layer_time": ("layer_name: str, ms: float", ""),
     "IProgressMonitor.phase_start": ("phase_name: str, parent_phase: str, num_steps: int", ""),
     "IProgressMonitor.step_complete": ("phase_name: str, step: int", "bool"),
     "IProgressMonitor.phase_finish": ("phase_name: str", ""),
 }
 """Constructors and methods (`self` left out)."""
+
+OVERLOADS: Table = {
+    "ICudaEngine.create_execution_context": ("runtime_config: IRuntimeConfig = None", "IExecutionContext"),
+}
+"""Further ways in which a method is called, where a release has `IRuntimeConfig`."""
 
 BUILDING_MEMBERS: Mapping[str, tuple[str, ...]] = {
     "": ("__version__",),
@@ -49,11 +62,26 @@ BUILDING_MEMBERS: Mapping[str, tuple[str, ...]] = {
     "MemoryPoolType": ("WORKSPACE",),
     "NetworkDefinitionCreationFlag": ("STRONGLY_TYPED",),
     "ICudaEngine": ("device_memory_size",),
+    "IExecutionContext": ("profiler",),
+    "EngineInspector": ("execution_context",),
+    "LayerInformationFormat": ("JSON",),
+    "IProfiler": (),
+    "IRuntimeConfig": ("dynamic_shapes_kernel_specialization_strategy",),
+    "DynamicShapesKernelSpecializationStrategy": ("EAGER",),
     "IPluginV3": (),
     "ComputeCapability": ("__members__",),
     "DataType": ("FLOAT", "HALF", "BF16", "INT8", "UINT8", "BOOL"),
 }
 """Attributes and members that are read; what belongs to the module itself stands under ""."""
 
-BUILDING_OPTIONAL = frozenset({"ComputeCapability", "ComputeCapability.__members__", "ICudaEngine.device_memory_size"})
+BUILDING_OPTIONAL = frozenset(
+    {
+        *("ComputeCapability", "ComputeCapability.__members__", "ICudaEngine.device_memory_size"),
+        *("DynamicShapesKernelSpecializationStrategy", "DynamicShapesKernelSpecializationStrategy.EAGER"),
+        "IRuntimeConfig",
+        "ICudaEngine.create_runtime_config",
+        "IRuntimeConfig.set_execution_context_allocation_strategy",
+        "IRuntimeConfig.dynamic_shapes_kernel_specialization_strategy",
+    }
+)
 """What some release lacks, and edgefer asks for before it uses it."""

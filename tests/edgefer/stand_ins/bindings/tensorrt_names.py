@@ -26,9 +26,19 @@ HOLDERS: Mapping[str, Mapping[str, str]] = {
         "other": "ITimingCache",
         "both": "ITimingCache",
     },
-    "loaded.py": {"_engine": "ICudaEngine", "_runtime": "Runtime", "context": "IExecutionContext"},
+    "loaded.py": {
+        "_engine": "ICudaEngine",
+        "_runtime": "Runtime",
+        "context": "IExecutionContext",
+        "config": "IRuntimeConfig",
+    },
     "inference.py": {"_context": "IExecutionContext"},
     "race_engine.py": {"_context": "IExecutionContext"},
+    "tensorrt_profile.py": {
+        "engine": "ICudaEngine",
+        "context": "IExecutionContext",
+        "inspector": "EngineInspector",
+    },
 }
 """The variables and attributes of a module that hold an object of TensorRT, and of which class."""
 
