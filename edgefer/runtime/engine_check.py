@@ -26,7 +26,7 @@ Arrays = dict[str, Array]
 Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
 _SEED = 11
-_HINT = "remove the engine from the cache (`edgefer cache prune`) and compile it again; device='cpu' answers meanwhile"
+_HINT = "device='cpu' answers meanwhile; an engine with plugins may be right without them: plugins='inline'"
 
 
 def judge(bundle: Bundle, graph: GraphSpec, lanes: Sequence[Run], batches: Sequence[int]) -> str:

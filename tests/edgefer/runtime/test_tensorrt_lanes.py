@@ -12,7 +12,7 @@ import simulated_session as tiny
 from opened_runner import Opening, check, opened
 from simulation import Simulation, simulate
 
-from edgefer.errors import DeviceError, UsageError
+from edgefer.errors import DeviceError, EdgeferError, UsageError
 
 PATIENCE_SECONDS = 20.0
 """What no test needs; a deadlock shows as a failure."""
@@ -190,6 +190,41 @@ def test_binding_takes_all_lanes_without_a_deadlock(simulation: Simulation) -> N
             for job in [pool.submit(bind_and_run, number) for number in range(4)]:
                 job.result(PATIENCE_SECONDS)
         assert opening.runner.counters["copied"] == 0
+
+
+def test_what_a_stage_works_in_is_given_back_with_its_inference(simulation: Simulation) -> None:
+    gone: list[int] = []
+    with opened(simulation) as opening:
+
+        def make(number: int) -> None:
+            with opening.runner.lane() as lane:
+                lane.inference(
+                    1,
+                    key=("stage", number),
+                    addresses={},
+                    before=lane.batches[1].copy_in(),
+                    closed=lambda: gone.append(number),
+                )
+
+        for number in range(5):
+            make(number)
+        assert gone == [0]
+        make(1)  # it is there, and now the last that was used
+        assert gone == [0]
+        make(5)
+        assert gone == [0, 2]
+        with opening.runner.lane() as lane:
+            lane.drop(1, ("stage", 3))
+            lane.drop(1, ("stage", 3))
+        assert gone == [0, 2, 3]
+        for call, answer in (("ICudaEngine.create_execution_context", None), ("cuStreamSynchronize", None)):
+            del gone[:]
+            simulation.gpu.fail(call, "CUDA_ERROR_LAUNCH_FAILED" if call.startswith("cu") else answer, times=1)
+            with pytest.raises(EdgeferError):
+                make(7)
+            assert gone == [7]
+        del gone[:]
+    assert sorted(gone) == [1, 4, 5]
 
 
 def test_what_the_gpu_reads_stays_alive_until_it_has_been_read(simulation: Simulation) -> None:

@@ -122,7 +122,7 @@ def test_an_engine_that_answers_wrong_is_refused(
     with tiny.in_place(simulation, function=function):
         with pytest.raises(EngineIncompatible, match=said) as caught:
             open_tensorrt(request(tmp_path, golden=golden), QUICK)
-        assert "compile it again" in caught.value.hint
+        assert "device='cpu'" in caught.value.hint
         assert_nothing_left(simulation)
         # What was just compiled stays, so that the next start does not take minutes to say the same; what was found
         # there goes.
@@ -159,6 +159,21 @@ def test_a_plan_that_is_not_taken_names_both_sides(simulation: Simulation, tmp_p
         open_tensorrt(asked, QUICK).close()
         assert asked.settings["loading"] == "cold"
     assert_nothing_left(simulation)
+
+
+def test_a_cache_that_cannot_be_written_does_not_hide_what_was_wrong(
+    simulation: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unwritable(self: EngineCache, digest: str, plan_sha256: str) -> bool:
+        raise EnvironmentMismatch("the engine cache cannot be used: read-only")
+
+    with tiny.in_place(simulation):
+        open_tensorrt(request(tmp_path), QUICK).close()
+        monkeypatch.setattr(EngineCache, "discard", unwritable)
+        simulation.gpu.fail("Runtime.deserialize_cuda_engine", None, times=1)
+        with pytest.raises(EngineIncompatible, match="did not take the plan") as caught:
+            open_tensorrt(request(tmp_path), QUICK)
+        assert caught.value.hint == "it cannot be removed from the cache: the engine cache cannot be used: read-only"
 
 
 # Memory
