@@ -32,10 +32,10 @@ class _Held(NamedTuple):
 
 
 class _Entered(threading.local):
-    """The contexts that this thread is in, innermost last."""
+    """The contexts that this thread is in, innermost last: pycuda's objects."""
 
     def __init__(self) -> None:
-        self.stack: list[PrimaryContext] = []
+        self.stack: list[Any] = []
 
 
 _entered = _Entered()
@@ -66,12 +66,11 @@ class PrimaryContext:
         self._error = pycuda.Error
         with self.translator.guard():
             self._context = pycuda.Device(ordinal).retain_primary_context()
-        self._push = self._context.push
-        self._pop = self._context.pop
+        self._push, self._pop = pycuda.Context.push, pycuda.Context.pop
 
     def __enter__(self) -> None:
         stack = _entered.stack
-        if not stack or stack[-1] is not self:
+        if not stack or stack[-1] is not self._context:
             # Before the look at `_closed`: `close` sets that first and looks at this then.
             self._inside.add(threading.get_ident())
         if self._closed or os.getpid() != self._pid:
@@ -83,28 +82,46 @@ class PrimaryContext:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         stack = _entered.stack
-        stack.pop()
-        if (stack and stack[-1] is self) or os.getpid() != self._pid:
+        if not stack or stack[-1] is not self._context:
+            return  # closed inside
+        if os.getpid() != self._pid:
+            stack.pop()
             return
         try:
-            self._pop()
+            self._leave(stack)
         except self._error as failed:
+            stack.pop()
             if error is None:  # what is on its way up says more
                 raise self.translator.error(failed) from failed
         finally:
             self._left(stack)
 
-    def _activate(self, stack: list[PrimaryContext]) -> None:
-        if not stack or stack[-1] is not self:
-            try:
-                self._push()
-            except self._error as error:
-                self._left(stack)
-                raise self.translator.error(error) from error
-        stack.append(self)
+    # pycuda's stack and this one change in one call of C, between the halves of which no handler of a signal runs:
+    # whatever Ctrl-C interrupts, this stack says what is left to be popped, by `close` at the latest.
 
-    def _left(self, stack: list[PrimaryContext]) -> None:
-        if self not in stack:
+    def _activate(self, stack: list[Any]) -> None:
+        if stack and stack[-1] is self._context:
+            stack.append(self._context)
+            return
+        depth = len(stack)
+        try:
+            stack.extend(itertools.filterfalse(self._push, (self._context,)))  # a push gives None
+        except BaseException as error:
+            if len(stack) > depth:
+                self._leave(stack)
+            self._left(stack)
+            if isinstance(error, self._error):
+                raise self.translator.error(error) from error
+            raise
+
+    def _leave(self, stack: list[Any]) -> None:
+        if len(stack) > 1 and stack[-2] is stack[-1]:
+            stack.pop()
+        else:
+            stack[-1:] = iter(self._pop, None)
+
+    def _left(self, stack: list[Any]) -> None:
+        if self._context not in stack:
             self._inside.discard(threading.get_ident())
 
     @property
@@ -171,6 +188,9 @@ class PrimaryContext:
             )
         errors: list[Exception] = []
         self._release(list(held.values()), errors)
+        stack = _entered.stack
+        while stack and stack[-1] is self._context:
+            self.__exit__(None, None, None)
         # pycuda would leave the context current on this thread, and on another than that which opened it would not
         # release it at all; its destructor takes it for one of pycuda's own making. The driver counts references and
         # does not mind who gives them back.

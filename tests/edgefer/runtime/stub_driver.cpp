@@ -3,8 +3,10 @@
 // memory left when the context goes, a thread that ends with a context current.
 //
 // STUB_FAIL="cuMemAlloc=2" in the environment, or stub_fail("cuMemAlloc", 2), has a function fail until it is 0 again;
+// stub_interrupt("cuMemAlloc") has Ctrl-C pressed in the middle of its next call.
 // STUB_LOG names a file that every call is written to, as "process thread function".
 
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -25,6 +27,7 @@ constexpr std::size_t kTotal = std::size_t{1} << 30;
 
 std::mutex mutex;
 std::map<std::string, int> faults;
+std::string interrupted;
 std::map<std::uintptr_t, std::string> open_things;
 std::uintptr_t next_handle = 0x1000;
 int retained = 0;
@@ -71,6 +74,10 @@ int refused(const char* name, bool needs_context) {
     if (process.log >= 0) {
         dprintf(process.log, "%d %d %s\n", getpid(), gettid(), name);
     }
+    if (interrupted == name) {
+        interrupted.clear();
+        std::raise(SIGINT);
+    }
     const auto fault = faults.find(name);
     if (fault != faults.end() && fault->second != kSuccess) {
         return fault->second;
@@ -111,6 +118,7 @@ void stub_fail(const char* name, int code) {
     const std::lock_guard<std::mutex> guard(mutex);
     faults[name] = code;
 }
+void stub_interrupt(const char* name) { interrupted = name; }
 int stub_open() { return static_cast<int>(open_things.size()) + retained; }
 int stub_contexts_here() { return static_cast<int>(stack.contexts.size()); }
 

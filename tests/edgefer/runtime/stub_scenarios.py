@@ -184,6 +184,29 @@ def fork() -> None:
     device.close()
 
 
+def interrupted() -> None:
+    """Ctrl-C in the middle of making the context current, and of leaving it."""
+    device, library = CudaDevice(), stub()
+    library.stub_interrupt.argtypes = (ctypes.c_char_p,)
+    for call in (b"cuCtxPushCurrent", b"cuCtxPopCurrent", b"cuMemGetInfo", b"cuMemAlloc", b"cuMemHostAlloc"):
+        library.stub_interrupt(call)
+        try:
+            device.memory()
+            device.allocate(8).close()
+            device.host((8,), np.uint8, mapped=True).close()
+        except KeyboardInterrupt:
+            print(call.decode(), flush=True)
+        assert device.memory()
+        assert library.stub_contexts_here() == 0
+    # One that comes when `with` has ended and __exit__ has not begun: its context is left to the end.
+    device.current().__enter__()
+    assert library.stub_contexts_here() == 1
+    assert device.memory()
+    if "close" in sys.argv:
+        device.close()
+        assert (library.stub_open(), library.stub_contexts_here()) == (0, 0)
+
+
 def fork_inside() -> None:
     """A child that was forked inside of the context leaves it without a word to the driver, which it has not."""
     device = CudaDevice()
@@ -308,5 +331,5 @@ def described() -> None:
 
 if __name__ == "__main__":
     scenario = {each.__name__: each for each in (life, errors, threads, fork, fork_opens, constructor, left_open)}
-    scenario |= {each.__name__: each for each in (garbage, dead, neighbours, described, fork_inside)}
+    scenario |= {each.__name__: each for each in (garbage, dead, neighbours, described, fork_inside, interrupted)}
     scenario[sys.argv[1]]()

@@ -141,10 +141,14 @@ def test_a_closed_device_says_so(simulation: Simulation, use: str) -> None:
 
 
 def test_closing_inside_of_the_context_is_no_trouble(simulation: Simulation) -> None:
-    device = opened(simulation)
-    with device.current():
-        device.allocate(8)
-        device.close()
+    device, other = opened(simulation), opened(simulation)
+    with other.current():
+        with device.current(), device.current():
+            device.allocate(8)
+            device.close()
+        other.memory()
+        assert len(simulation.gpu.stack) == 1
+    other.close()
     simulation.gpu.assert_clean()
 
 

@@ -150,7 +150,7 @@ def test_a_thread_that_stays_inside_is_told_of(
 def test_entering_the_context_costs_little(device: CudaDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python's part alone: below a microsecond where the processor is free; the limit is for one that is not."""
     with monkeypatch.context() as patch:
-        patch.setattr(device.current(), "_push", lambda: None)
+        patch.setattr(device.current(), "_push", lambda context: None)
         patch.setattr(device.current(), "_pop", lambda: None)
         best = min(_seconds(device, 2000) for _ in range(10))
     assert best / 2000 < 10e-6

@@ -124,6 +124,12 @@ def test_a_process_that_closes_nothing_ends_quietly(scenario: Scenario) -> None:
     assert done.calls(*RELEASES) == ["cuStreamDestroy", "cuMemFreeHost", "cuMemFree", "cuDevicePrimaryCtxRelease"]
 
 
+@pytest.mark.parametrize("close", [(), ("close",)], ids=["at exit", "closed"])
+def test_an_interrupt_at_any_moment_leaves_no_context_behind(scenario: Scenario, close: tuple[str, ...]) -> None:
+    calls = ["cuCtxPushCurrent", "cuCtxPopCurrent", "cuMemGetInfo", "cuMemAlloc", "cuMemHostAlloc"]
+    assert scenario("interrupted", *close).output.splitlines() == calls
+
+
 def test_garbage_is_given_back(scenario: Scenario) -> None:
     scenario("garbage")
 
