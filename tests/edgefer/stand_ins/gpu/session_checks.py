@@ -18,7 +18,7 @@ import simulated_session as tiny
 from simulated_gpu import ForeignArray
 from simulation import Simulation, simulate
 
-from edgefer.errors import DeviceError, EdgeferError, EdgeferWarning, UsageError
+from edgefer.errors import DeviceError, EdgeferError, EdgeferWarning, EngineIncompatible, UsageError
 from edgefer.runtime.gpu_settings import GpuSettings
 from edgefer.runtime.session import Session
 
@@ -95,6 +95,9 @@ def arrays_of(simulation: Simulation, given: Mapping[str, Any], stream: int | No
 def check_answers(setting: Setting = Setting()) -> None:
     """Every way of asking gives the network's answers: hosts' arrays, the GPU's, both, bound or not, now or later."""
     with opened(setting) as (session, simulation):
+        kept = [(given, session.infer(**given)) for given in (tiny.feeds(1, seed) for seed in (40, 41))]
+        for given, answer in kept:  # an answer is not changed by the next one
+            assert_answer(session, given, answer)
         for seed in range(3):
             given = tiny.feeds(1, seed)
             assert_answer(session, given, session.infer(**given))
@@ -338,6 +341,7 @@ def check_inferences_that_fail(setting: Setting = Setting()) -> None:
                 for start in (session.infer, lambda **feeds: session.infer_async(**feeds).result()):
                     with contextlib.suppress(DeviceError):
                         start(**given)
+                    assert not simulation.gpu.busy(), "a lane was given back with work on its stream"
                 simulation.gpu.mend()
                 for seed in range(setting.streams + 1):
                     assert_answer(session, tiny.feeds(1, seed), session.infer(**tiny.feeds(1, seed)))
@@ -370,20 +374,28 @@ def check_refused_captures(setting: Setting = Setting()) -> None:
 
 
 def check_refused_enqueue() -> None:
-    """What an enqueue returns is looked at: a session whose engine does not run is not opened."""
+    """What an enqueue returns is looked at: a session whose engine does not run is not opened, and says why."""
     for after in range(3):
         simulation = simulate()
         simulation.gpu.fail("IExecutionContext.execute_async_v3", False, after=after)
-        with prepared(simulation) as open_session:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", EdgeferWarning)
-                    session = open_session()
-            except EdgeferError:
-                pass
-            else:
-                raise AssertionError(f"opened with an engine that runs {after} times: {session.info}")
+        with prepared(simulation) as open_session, warnings.catch_warnings():
+            warnings.simplefilter("ignore", EdgeferWarning)
+            assert_refused(open_session)
         assert_given_back(simulation)
+    with opened(Setting(graphs=False)) as (session, simulation):
+        simulation.gpu.fail("IExecutionContext.execute_async_v3", False, times=1)
+        assert_refused(lambda: session.infer(**tiny.feeds(1)))
+        assert_answer(session, tiny.feeds(1), session.infer(**tiny.feeds(1)))
+
+
+def assert_refused(call: Callable[[], object]) -> None:
+    try:
+        found = call()
+    except EngineIncompatible as error:
+        if "enqueue an inference" not in error.message:
+            raise AssertionError(f"another reason is told than that nothing ran: {error.message}") from error
+    else:
+        raise AssertionError(f"{found} although nothing ran")
 
 
 def check_threads_and_closing(setting: Setting = Setting()) -> None:
@@ -439,23 +451,28 @@ def check_forgotten(setting: Setting = Setting()) -> None:
         session = open_session()
         session.bind(**arrays_of(simulation, tiny.feeds(1)))
         session.infer(**tiny.feeds(1))
-        del session
-        assert_given_back(simulation)
+        for pending in (False, True):
+            later = session.infer_async(**tiny.feeds(1)) if pending else None
+            del session, later
+            assert_given_back(simulation)
+            session = open_session()
+        session.close()
 
 
 def check_fork() -> None:
     """A process that was forked is told so, and leaves alone what belongs to the other."""
-    with opened() as (session, _):
+    with opened() as (session, simulation):
         child = os.fork()
         if child == 0:
-            os._exit(_in_fork(session))
+            os._exit(_in_fork(session, simulation))
         _, status = os.waitpid(child, 0)
         assert os.waitstatus_to_exitcode(status) == 0, "see _in_fork"
         given = tiny.feeds(1, 6)
         assert_answer(session, given, session.infer(**given))
 
 
-def _in_fork(session: Session) -> int:
+def _in_fork(session: Session, simulation: Simulation) -> int:
+    before = len(simulation.gpu.calls)
     try:
         try:
             session.infer(**tiny.feeds(1))
@@ -465,7 +482,7 @@ def _in_fork(session: Session) -> int:
         else:
             return 3
         session.close()
-        return 0
+        return 0 if len(simulation.gpu.calls) == before else 5
     except BaseException:
         return 4
 

@@ -197,6 +197,10 @@ class SimulatedGpu:
         for found in (self.violations, self.open(), current):
             assert not found, found
 
+    def busy(self) -> bool:
+        """Whether a stream that was made here has work that is not done."""
+        return any(stream.queue for stream in self.streams() if stream.handle not in self.foreign_streams)
+
     def finish(self) -> None:
         """Do all work that is on a stream, as if time had passed."""
         with self.lock:
