@@ -121,7 +121,8 @@ class PrimaryContext:
             stack[-1:] = iter(self._pop, None)
 
     def _left(self, stack: list[Any]) -> None:
-        if self._context not in stack:
+        # By identity: pycuda's contexts of one GPU are equal.
+        if not any(each is self._context for each in stack):
             self._inside.discard(threading.get_ident())
 
     @property

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -135,18 +136,24 @@ def threads() -> None:
         except BaseException as error:
             wrong.append(error)
 
-    kept = []
+    kept: list[Any] = []
+
+    # This thread is in neither of them any more, which the one that closes them will not wait for.
+    with first.current(), second.current():
+        pass
 
     def close() -> None:
         kept.append(first.allocate(8))
+        started = time.monotonic()
         first.close()
         second.close()
+        assert time.monotonic() - started < 5
 
     for batch in ([(work, (number,)) for number in range(4)], [(close, ())]):
-        started = [threading.Thread(target=target, args=arguments) for target, arguments in batch]
-        for thread in started:
+        running = [threading.Thread(target=target, args=arguments) for target, arguments in batch]
+        for thread in running:
             thread.start()
-        for thread in started:
+        for thread in running:
             thread.join()
     assert wrong == []
     assert library.stub_open() == 0
