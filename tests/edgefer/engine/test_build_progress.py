@@ -32,9 +32,12 @@ class Listener:
         self.tasks: list[tuple[str, int | None]] = []
         self.units: list[list[int]] = []
         self.parts: list[str] = []
+        self.open = 0
 
     @contextmanager
     def task(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        assert self.open == 0, "one bar at a time"
+        self.open += 1
         self.tasks.append((name, total))
         heard: list[int] = []
         self.units.append(heard)
@@ -47,6 +50,7 @@ class Listener:
                 self.parts.append(part)
 
         yield Bar()
+        self.open -= 1
 
     def note(self, text: str) -> None:
         raise AssertionError(text)

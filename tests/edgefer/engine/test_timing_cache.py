@@ -206,6 +206,24 @@ def test_what_another_process_measured_meanwhile_stays(
     assert times(TimingStore(tmp_path, KEY)) == sorted([*NODES, "Cast"])
 
 
+def test_a_foreign_cache_that_another_process_wrote_meanwhile_is_replaced(
+    compiled: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, go = tmp_path, tmp_path.parent / f"{tmp_path.name}.go"
+    ways(monkeypatch, pause={"built": str(go)})
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(compiled()))
+    thread.start()
+    wait_until(Path(f"{go}.reached").exists)
+    put(folder, "Flatten", device="Thor")
+    go.write_text("")
+    thread.join()
+    ((engine, notes),) = results
+    assert timed(engine) == NODES
+    assert any("could not be added to" in note for note in notes)
+    assert times(TimingStore(folder, KEY)) == sorted(NODES)
+
+
 _MERGE = """
 import sys, json, pathlib
 sys.path.insert(0, sys.argv[2])

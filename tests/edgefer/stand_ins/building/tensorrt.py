@@ -5,6 +5,7 @@ What STAND_IN_TENSORRT holds (JSON) changes its ways:
 
     device      what the cache's own header says it was made on
     hold        {stage: file}: at that stage write the file and wait for ever, so that a test can kill the process
+    pause       {stage: file}: at that stage write FILE.reached and wait until the file is there
     die         the stage at which the process dies of a signal
     refuse      the stages at which nothing, or False, is given
     seconds     of a build
@@ -37,6 +38,11 @@ def _at(stage: str) -> bool:
     if stage in _WAYS.get("hold", {}):
         Path(_WAYS["hold"][stage]).write_text(str(os.getpid()))
         time.sleep(120)
+    if stage in _WAYS.get("pause", {}):
+        path = Path(_WAYS["pause"][stage])
+        Path(f"{path}.reached").write_text("")
+        while not path.exists():
+            time.sleep(0.02)
     if _WAYS.get("die") == stage:
         os.kill(os.getpid(), signal.SIGSEGV)
     return stage not in _WAYS.get("refuse", [])
