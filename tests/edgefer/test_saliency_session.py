@@ -36,7 +36,10 @@ from edgefer.bundle.manifest import (  # noqa: E402
     SaliencySpec,
 )
 from edgefer.errors import BundleError, InputError, UsageError  # noqa: E402
+from edgefer.runtime import runners  # noqa: E402
 from edgefer.runtime import saliency as runtime  # noqa: E402
+from edgefer.runtime.gpu_settings import GpuSettings  # noqa: E402
+from edgefer.runtime.onnxruntime_runner import OnnxRuntimeRunner  # noqa: E402
 from edgefer.runtime.saliency_map import MapMaker, SaliencyMap  # noqa: E402
 
 LABELS = ("angry", "happy", "neutral", "sad", "surprise")
@@ -362,6 +365,25 @@ def test_the_first_graph_is_closed_when_the_second_cannot_be_opened(monkeypatch:
     closed.clear()
     session().close()
     assert closed == ["visible", "saliency"]
+
+
+def test_both_graphs_get_what_may_be_taken_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[runners.RunnerRequest] = []
+
+    def opens(request: runners.RunnerRequest) -> OnnxRuntimeRunner:
+        asked.append(request)
+        return OnnxRuntimeRunner(request.bundle.onnx(request.graph))
+
+    entry = runners.RunnerEntry("tensorrt", "tensorrt", lambda: None, opens)
+    monkeypatch.setattr(runners, "RUNNERS", (entry, *runners.RUNNERS[1:]))
+    gpu = GpuSettings(priority="low")
+    with SaliencySession(made(), device="tensorrt", gpu=gpu) as following, session() as on_cpu:
+        image = frame()
+        found = following.infer_images(visible=image)
+        np.testing.assert_array_equal(found.logits, on_cpu.infer_images(visible=image).logits)
+        saliency: Any = following.info["saliency"]
+        assert (following.info["device"], saliency["device"]) == ("tensorrt", "tensorrt")
+    assert [(str(each.graph.role), each.gpu) for each in asked] == [("saliency", gpu), ("visible", gpu)]
 
 
 def test_what_cannot_be_is_refused() -> None:
