@@ -1,4 +1,5 @@
-"""`Session.infer` beside the onnxruntime session inside it, called bare with the same tensors.
+"""`Session.infer` beside the onnxruntime session inside it, called bare with the same tensors; and beside `infer`, the
+same with memory for the answer, and without waiting.
 
     python -m pytest benchmarks/test_bench_session.py -s
 
@@ -48,3 +49,20 @@ def test_infer(benchmark: Any, width: str) -> None:
         goal=f"at most {MOST_TIMES:g} x" if full else f"at most {1e6 * MOST_ADDED:.0f} us more",
         met=pair.ratio <= MOST_TIMES if full else pair.added <= MOST_ADDED,
     )
+
+
+def test_infer_with_out(benchmark: Any) -> None:
+    """Of the small network, where an allocation would show."""
+    session, feeds = Session(small(), device="onnxruntime"), tensors()
+    out = {spec.name: np.empty(spec.shape, np.float32) for spec in session.graph.outputs}
+    pair = interleaved(lambda: session.infer(**feeds, out=out), lambda: session.infer(**feeds), 600, warm_up=10)
+    benchmark.pedantic(lambda: session.infer(**feeds, out=out), rounds=10, warmup_rounds=1)
+    note(benchmark, pair, "the same session's infer without out=")
+
+
+def test_infer_async(benchmark: Any) -> None:
+    """Asked for and waited for at once: what the way through another thread costs, the copy of the tensors included."""
+    session, feeds = Session(small(), device="onnxruntime"), tensors()
+    pair = interleaved(lambda: session.infer_async(**feeds).result(), lambda: session.infer(**feeds), 600, warm_up=10)
+    benchmark.pedantic(lambda: session.infer_async(**feeds).result(), rounds=10, warmup_rounds=1)
+    note(benchmark, pair, "the same session's infer")
