@@ -14,6 +14,7 @@ from edgefer.bundle.container import Bundle
 from edgefer.bundle.manifest import GraphSpec
 from edgefer.errors import BundleError, UsageError
 from edgefer.runtime.cpu_form import Asked
+from edgefer.runtime.gpu_settings import GpuSettings
 from edgefer.runtime.runner import Runner, RunnerRequest
 from edgefer.runtime.runners import Opened, open_runner
 
@@ -31,8 +32,8 @@ def read(bundle: Bundle | str | os.PathLike[str], seconds: dict[str, float]) -> 
         return bundle if isinstance(bundle, Bundle) else Bundle.read(bundle)
 
 
-def check_for_cpu(threads: int | None, cpu_form: Asked) -> None:
-    """What a caller says of the CPU.
+def check_asked(threads: int | None, cpu_form: Asked, gpu: GpuSettings | None) -> None:
+    """What a caller says of the CPU and of a GPU, whichever it will be.
 
     Raises:
         UsageError: one of them cannot be what it is.
@@ -41,6 +42,8 @@ def check_for_cpu(threads: int | None, cpu_form: Asked) -> None:
         raise UsageError(f"the form is {cpu_form!r}, expected one of {', '.join(get_args(Asked))}")
     if threads is not None and (not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS):
         raise UsageError(f"the number of threads is {threads!r}, expected 1 to {MOST_THREADS}, or None")
+    if gpu is not None and not isinstance(gpu, GpuSettings):
+        raise UsageError(f"gpu is a {type(gpu).__name__}, expected GpuSettings", hint="edgefer.GpuSettings(streams=2)")
 
 
 def opened(device: str, request: RunnerRequest) -> tuple[Opened, tuple[int, ...]]:

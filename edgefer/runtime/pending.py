@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -100,10 +101,14 @@ class HostQueue:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
+        self._closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._room = threading.BoundedSemaphore(MOST_PENDING)
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
-        self._closed = False
 
     def submit(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None) -> Submitted:
         """Start one. The feeds are copied, so that they may change at once, as those of a GPU may.
@@ -112,7 +117,10 @@ class HostQueue:
             UsageError: it is closed.
         """
         copies = {name: feed.copy() for name, feed in feeds.items()}
-        self._room.acquire()
+        if self._process != os.getpid():  # forked: the thread, and what waits for it, is the other process's
+            self._begin()
+        room = self._room
+        room.acquire()
         try:
             with self._lock:
                 if self._closed:
@@ -121,9 +129,9 @@ class HostQueue:
                     self._pool = ThreadPoolExecutor(1, thread_name_prefix="edgefer-async")
                 future = self._pool.submit(self._run, copies, out)
         except BaseException:
-            self._room.release()
+            room.release()
             raise
-        future.add_done_callback(lambda _: self._room.release())
+        future.add_done_callback(lambda _: room.release())
         return _OnHost(future)
 
     def _run(self, feeds: Mapping[str, npt.NDArray[Any]], out: Mapping[str, npt.NDArray[Any]] | None) -> Outputs:

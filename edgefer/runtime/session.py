@@ -20,7 +20,7 @@ from edgefer.runtime.estimate import Estimate
 from edgefer.runtime.frame_tensors import Frame, ViewLike
 from edgefer.runtime.frames import Cameras
 from edgefer.runtime.gpu_settings import GpuSettings
-from edgefer.runtime.opening import check_for_cpu, opened, read
+from edgefer.runtime.opening import check_asked, opened, read
 from edgefer.runtime.out_arrays import Arrays
 from edgefer.runtime.pending import HostQueue, PendingEstimate
 from edgefer.runtime.preprocess import ColourOrder
@@ -57,7 +57,7 @@ class Session:
         CompileError, EngineIncompatible: with device="tensorrt", the graph cannot be compiled for this GPU, or its
             engine does not answer the golden inputs as the bundle says.
         InputError: the bundle has no graph with that role.
-        UsageError: `device`, `threads` or `cpu_form` cannot be what they are.
+        UsageError: `device`, `threads`, `cpu_form` or `gpu` cannot be what they are.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Session:
         cpu_form: Asked = "auto",
         gpu: GpuSettings | None = None,
     ) -> None:
-        check_for_cpu(threads, cpu_form)
+        check_asked(threads, cpu_form, gpu)
         seconds: dict[str, float] = {}
         made = read(bundle, seconds)
         self._manifest, self._graph = made.manifest, made.graph(graph)

@@ -298,6 +298,8 @@ def test_devices(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     for threads in (0, -1, 1.5, 100_000):
         with pytest.raises(UsageError, match="number of threads"):
             Session(tiny_bundle, threads=threads)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="gpu is a dict, expected GpuSettings"):
+        Session(tiny_bundle, gpu={"streams": 2})  # type: ignore[arg-type]
     monkeypatch.setattr(runners, "RUNNERS", runners.RUNNERS[:1])
     with pytest.raises(EnvironmentMismatch, match="device 'auto' is not available"):
         Session(tiny_bundle)

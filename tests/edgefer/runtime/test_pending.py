@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import pytest
 
 from edgefer.bundle.container import Bundle
 from edgefer.errors import AnswerPending, EdgeferError, InputError, UsageError
+from edgefer.runtime import pending as pending_module
 from edgefer.runtime import runners
 from edgefer.runtime.pending import MOST_PENDING, HostQueue, PendingEstimate
 from edgefer.runtime.runners import RunnerEntry
@@ -136,6 +138,24 @@ def test_closing_waits_for_what_was_submitted(slow: tuple[Session, Slow]) -> Non
     assert [each.result().logits[0] / (3 * 8 * 8) for each in pending] == [0, 1, 2]
     with pytest.raises(UsageError, match="closed"):
         session.infer_async(**example())
+
+
+def test_a_forked_process_has_a_thread_of_its_own(slow: tuple[Session, Slow], monkeypatch: pytest.MonkeyPatch) -> None:
+    session, runner = slow
+    mine = [session.infer_async(**example()) for _ in range(MOST_PENDING)]
+    with monkeypatch.context() as forked:
+        forked.setattr(pending_module.os, "getpid", lambda: -1)
+        forked.setattr(runner, "may", threading.Event())
+        runner.may.set()
+        assert session.infer_async(**example(1.0)).result(timeout=30).logits[0] == 3 * 8 * 8
+    runner.may.set()
+    assert [each.result(timeout=30).logits[0] for each in mine] == [0] * MOST_PENDING
+
+
+def test_waiting_in_vain_is_a_timeout_that_crosses_processes() -> None:
+    error = pickle.loads(pickle.dumps(AnswerPending("not there", hint="wait")))
+    assert isinstance(error, AnswerPending)
+    assert (error.message, error.hint, str(error)) == ("not there", "wait", "not there\nhint: wait")
 
 
 def test_a_queue_that_is_closed_takes_nothing() -> None:
