@@ -6,6 +6,9 @@ Twice: against the plain code of the rule's name, which is the area filter where
 INTER_AREA), then colour order, float, scale, transposition; and against the very steps of edgefer's rule for these
 sizes, written out, and the same plain rest. In the second, both resize by the same calls, which take two thirds of the
 plain code's time: little is left to gain. Results are compared before they are timed.
+
+And through views: a face box, turned or not, and a homography, beside cv2.warpPerspective to the same samples, their
+mean by INTER_AREA, and the same plain conversion.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ import pytest
 from benchmarks.interleaved import interleaved
 from benchmarks.note import note
 from edgefer.bundle.manifest import ImageSpec, InputSpec
+from edgefer.runtime.frame_tensors import Given, frame_tensors
 from edgefer.runtime.preprocess import Preprocessor, tensors_of
+from edgefer.runtime.view import View, over_box, through
 
 cv2 = pytest.importorskip("cv2")
 
@@ -112,3 +117,41 @@ def test_tensors(benchmark: Any, case: str, resize: str) -> None:
         goal=f"at most {MOST_TIMES:g} x" if is_goal else "",
         met=pair.ratio <= MOST_TIMES if is_goal else None,
     )
+
+
+FACE = (480.3, 190.8, 780.9, 520.4)
+VIEWS: dict[str, View] = {
+    "box": over_box(FACE, (SIZE, SIZE), (720, 1280)),
+    "turned-box": over_box(FACE, (SIZE, SIZE), (720, 1280), angle=0.2),
+    "small-box": over_box((500.2, 200.4, 700.9, 410.5), (SIZE, SIZE), (720, 1280)),
+    "box-beside-the-frame": over_box((-90.5, 190.8, 210.1, 520.4), (SIZE, SIZE), (720, 1280)),
+    "homography": through(np.array([[1.4, 0.1, 420], [-0.05, 1.5, 180], [1e-4, 5e-5, 1]]), (SIZE, SIZE), (720, 1280)),
+}
+
+
+def plain_view(frame: Any, view: View) -> Any:
+    """Black beyond the frame, which OpenCV mixes in along its edge."""
+    across, down = view.samples
+    fine = np.array([[1 / across, 0, 0.5 / across - 0.5], [0, 1 / down, 0.5 / down - 0.5], [0, 0, 1]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    image = cv2.warpPerspective(frame, view.to_source @ fine, (SIZE * across, SIZE * down), flags=flags)
+    return plain_visible(image, inter_area)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_views(benchmark: Any, name: str) -> None:
+    frame, view = frames(np.uint8)[0], VIEWS[name]
+    given = [Given(Preprocessor(VISIBLE), frame, view)]
+
+    def ours() -> list[Any]:
+        return frame_tensors(given)
+
+    def plain() -> list[Any]:
+        return [plain_view(frame, view)]
+
+    apart = np.abs(ours()[0] - plain()[0])
+    # On the edge of the frame the two differ on purpose.
+    assert np.quantile(apart, 0.98) <= 1.6 / 255
+    pair = interleaved(ours, plain, ROUNDS, warm_up=10)
+    benchmark.pedantic(ours, rounds=20, warmup_rounds=2)
+    note(benchmark, pair, "cv2.warpPerspective to the same samples, plain conversion", samples=view.samples)

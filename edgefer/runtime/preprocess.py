@@ -128,9 +128,10 @@ class Preprocessor:
             else:
                 fill(planes[channel % len(planes)], channel, target)
         if share is not None:
-            beside = share < 1
-            part = share[beside]
-            tensor[0][:, beside] = part * tensor[0][:, beside] + (1 - part) * self._pad[:, :, 0]
+            picture = tensor[0]
+            picture -= self._pad
+            picture *= share
+            picture += self._pad
         return tensor
 
     def _inside(self, tensor: Tensor, height: int, width: int) -> Tensor:

@@ -78,16 +78,20 @@ def seen(planes: Sequence[Plane], view: View, size: Size) -> tuple[list[Pixels],
     matrix = view.to_source.astype(np.float32).astype(np.float64)
     across, down = (min(max(count, 1), MOST_SAMPLES) for count in view.samples)
     band = max(1, _BAND // (width * across * down))
-    share = np.ones(size, np.float32)
+    share: Share | None = None
     for first in range(0, height, band):
         part = slice(first, min(first + band, height))
         grid = _Grid(matrix @ _to_input(across, down, first), part.stop - first, width, across, down)
         inside = grid.inside(picture)
         if inside is not None:
-            share[part] = inside.reshape(grid.height, down, width, across).mean((1, 3))
+            share = np.ones(size, np.float32) if share is None else share
+            counts = _counts(inside, grid)
+            np.divide(counts, across * down, out=share[part], casting="same_kind")
         for plane, target in zip(planes, found, strict=True):
-            _take(plane, grid, picture, inside, target[part])
-    return found, None if share.min() == 1 else share
+            warped = _take(plane, grid, picture, target[part])
+            if inside is not None and warped is not None:
+                _leave_out(warped, inside, counts, grid, target[part])
+    return found, share
 
 
 @dataclass(frozen=True)
@@ -148,16 +152,14 @@ def _to_input(across: int, down: int, first: int) -> Matrix:
     )
 
 
-def _take(plane: Plane, grid: _Grid, picture: Box, inside: Inside | None, target: Pixels) -> None:
-    """The means of a grid's samples of a plane."""
+def _take(plane: Plane, grid: _Grid, picture: Box, target: Pixels) -> Pixels | None:
+    """The means of a grid's samples of a plane; gives the samples where there are several of a pixel."""
     scale = plane.scale
     to_plane = np.array([[scale, 0, plane.right], [0, scale, plane.down], [0, 0, 1]]) @ grid.matrix
     # Of a plane of half the size, the pixels that the picture touches.
     step = round(1 / scale)
     box = (picture[0] // step, picture[1] // step, (picture[2] - 1) // step + 1, (picture[3] - 1) // step + 1)
     left, top, right, bottom = _touched(grid, plane, box)
-    if left >= right or top >= bottom:
-        return
     if max(right - left, bottom - top, *grid.size) > _LONGEST_SIDE:
         raise InputError(
             f"a view sees {right - left}x{bottom - top} pixels of a frame by {grid.size[1]} samples along a row, "
@@ -170,10 +172,9 @@ def _take(plane: Plane, grid: _Grid, picture: Box, inside: Inside | None, target
     warped = _warped(cv2, pixels, from_corner, grid.size)
     if grid.across == grid.down == 1:
         target[...] = warped
-        return
+        return None
     target[...] = cv2.resize(warped, (grid.width, grid.height), interpolation=cv2.INTER_AREA)
-    if inside is not None:
-        _leave_out(warped, inside, grid, target)
+    return warped
 
 
 def _touched(grid: _Grid, plane: Plane, box: Box) -> Box:
@@ -204,10 +205,20 @@ def _warped(cv2: Any, pixels: Pixels, matrix: Matrix, size: Size) -> Pixels:
     return np.asarray(cv2.warpPerspective(pixels, matrix, wanted, flags=flags, borderMode=border))
 
 
-def _leave_out(warped: Pixels, inside: Inside, grid: _Grid, target: Pixels) -> None:
+def _counts(inside: Inside, grid: _Grid) -> npt.NDArray[np.uint16]:
+    """How many samples of each pixel of the input lie in the picture."""
+    most = grid.across * grid.down
+    # OpenCV's mean of whole numbers that it is a whole number of.
+    scaled = inside.view(np.uint8).astype(np.uint16) * np.uint16(most)
+    if most == 1:
+        return scaled
+    cv2 = opencv()
+    return np.asarray(cv2.resize(scaled, (grid.width, grid.height), interpolation=cv2.INTER_AREA))
+
+
+def _leave_out(warped: Pixels, inside: Inside, counts: npt.NDArray[np.uint16], grid: _Grid, target: Pixels) -> None:
     """Take the mean anew for the pixels of which some samples lie in the picture and some beside it."""
-    kept = np.broadcast_to(inside, grid.size).reshape(grid.height, grid.down, grid.width, grid.across)
-    counts = kept.sum((1, 3))
+    kept = inside.reshape(grid.height, grid.down, grid.width, grid.across)
     rows, columns = np.nonzero((counts > 0) & (counts < grid.across * grid.down))
     if not rows.size:
         return
