@@ -273,7 +273,8 @@ def _fails(integrated: bool, cache: Path, name: str, answer: Any, place: int) ->
         try:
             runner = open_tensorrt(asked, QUICK)
         except EdgeferError:
-            gc.collect()
+            if simulation.gpu.open():  # what is in a cycle is given back by the collector, which takes its time
+                gc.collect()
             assert simulation.gpu.open() == {}, (name, place)
             assert simulation.gpu.violations == [], (name, place)
             return True
@@ -281,7 +282,7 @@ def _fails(integrated: bool, cache: Path, name: str, answer: Any, place: int) ->
         simulation.gpu.mend()
         check(runner.run(tiny.feeds()), tiny.feeds())
         runner.close()
-        assert_nothing_left(simulation)
+        simulation.gpu.assert_clean()
         return False
 
 
