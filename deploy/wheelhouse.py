@@ -20,11 +20,14 @@ EXTRAS = "device,cpu,vision,sign"
 NEWEST_GLIBC = 35
 CUDA = "12"
 SUMS = "SHA256SUMS"
+PYCUDA_NEEDS = ("mako", "pytools")
+"""What pycuda's own wheel, compiled elsewhere, needs beside what edgefer does."""
 
 ON_THE_DEVICE = """\
 Not in the wheelhouse, because there are no wheels of it for this target:
   tensorrt  comes with JetPack: apt install nvidia-jetpack, and a virtual environment with --system-site-packages
-  pycuda    is compiled against JetPack's CUDA: `pip wheel --no-deps pycuda` on one device; copy its wheel to others"""
+  pycuda    is compiled against JetPack's CUDA: `pip wheel --no-deps pycuda` on one device, and its wheel put in here;
+            sessions on the GPU need it"""
 
 
 def platforms(machine: str, newest: int = NEWEST_GLIBC) -> list[str]:
@@ -42,11 +45,13 @@ def download(folder: Path, wheel: Path, machine: str, extras: str, cuda: str = C
     tags = [word for tag in platforms(machine) for word in ("--platform", tag)]
     version = ".".join(map(str, sys.version_info[:2]))
     # The bindings of a later CUDA than the device's ask its driver for functions that it does not have.
-    bindings = [f"cuda-bindings=={cuda}.*"] if "device" in extras.split(",") else []
+    on_gpu = "device" in extras.split(",")
+    bindings = [f"cuda-bindings=={cuda}.*"] if on_gpu else []
     return [
         *(sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(folder), "--only-binary=:all:"),
         *("--implementation", "cp", "--python-version", version, *tags),
-        *("--constraint", str(ROOT / "constraints.txt"), f"{wheel}[{extras}]" if extras else str(wheel), *bindings),
+        *("--constraint", str(ROOT / "constraints.txt"), *(PYCUDA_NEEDS if on_gpu else ())),
+        *(f"{wheel}[{extras}]" if extras else str(wheel), *bindings),
     ]
 
 

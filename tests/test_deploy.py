@@ -77,7 +77,9 @@ def test_the_image_is_of_the_wheelhouse_and_runs_as_nobody_in_particular() -> No
 
 
 def test_the_image_installs_what_the_wheelhouse_holds(wheelhouse: ModuleType) -> None:
-    assert f'"edgefer[{wheelhouse.EXTRAS}]"' in (DEPLOY / "Dockerfile").read_text()
+    text = (DEPLOY / "Dockerfile").read_text()
+    assert f'"edgefer[{wheelhouse.EXTRAS}]"' in text
+    assert "-name 'pycuda-*.whl'" in text
 
 
 def test_nothing_claims_to_have_run_on_a_jetson() -> None:
@@ -93,6 +95,7 @@ def test_the_download_is_for_the_target(wheelhouse: ModuleType, tmp_path: Path) 
     assert "--only-binary=:all:" in command
     assert command[-2].endswith("edgefer-1-py3-none-any.whl[device,sign]")
     assert command[-1] == "cuda-bindings==12.*"
+    assert set(wheelhouse.PYCUDA_NEEDS) <= set(command)
     assert "cuda-bindings==13.*" in wheelhouse.download(tmp_path, tmp_path / "e.whl", "aarch64", "cpu,device", "13")
     assert not [word for word in wheelhouse.download(tmp_path, tmp_path / "e.whl", "aarch64", "sign") if "cuda" in word]
 
