@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -241,30 +243,46 @@ def test_what_a_runner_says_of_itself(simulation: Simulation) -> None:
         assert runner.versions == {"tensorrt": "10.3.0", "cuda driver": "12.6"}
 
 
-def test_outputs_keep_the_type_that_the_engine_gives(simulation: Simulation) -> None:
+def test_outputs_keep_the_type_that_the_engine_gives(simulation: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = tiny.engine_spec
+
     def function(given: dict[str, Any]) -> dict[str, Any]:
         logits = tiny.logits(given)
         return {"logits": logits, "embedding": np.repeat(logits.argmax(1)[:, None], 8, 1)}
 
-    from simulated_tensorrt import EngineSpec
-
-    spec = tiny.engine_spec
-
-    def typed(bundle: Any, **options: Any) -> EngineSpec:
+    def typed(bundle: Any, **options: Any) -> Any:
         made = spec(bundle, **options)
         outputs = {**made.outputs, "embedding": (made.outputs["embedding"][0], "int64")}
-        return EngineSpec(**{**made.__dict__, "outputs": outputs})
+        return dataclasses.replace(made, outputs=outputs)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny, "engine_spec", typed)
-        with opened(simulation, {"function": function}) as opening:
-            found = opening.runner.run(tiny.feeds(4))
-            assert found["embedding"].dtype == np.int64
-            np.testing.assert_array_equal(found["embedding"][:, 0], tiny.logits(tiny.feeds(4)).argmax(1))
+    monkeypatch.setattr(tiny, "engine_spec", typed)
+    with opened(simulation, {"function": function}) as opening:
+        found = opening.runner.run(tiny.feeds(4))
+        assert opening.runner.output_types["embedding"] == found["embedding"].dtype == np.int64
+        np.testing.assert_array_equal(found["embedding"][:, 0], tiny.logits(tiny.feeds(4)).argmax(1))
 
 
 def edgefer_warnings(heard: list[warnings.WarningMessage]) -> list[str]:
     return [str(each.message) for each in heard if issubclass(each.category, EdgeferWarning)]
+
+
+def test_inputs_in_half_precision_are_converted_on_the_way(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = tiny.engine_spec
+
+    def typed(bundle: Any, **options: Any) -> Any:
+        made = spec(bundle, **options)
+        inputs = {**made.inputs, "visible": (made.inputs["visible"][0], "float16")}
+        return dataclasses.replace(made, inputs=inputs)
+
+    monkeypatch.setattr(tiny, "engine_spec", typed)
+    with opened(simulation, golden=0) as opening:
+        given = tiny.feeds(4)
+        rounded = {**given, "visible": given["visible"].astype(np.float16).astype(np.float32)}
+        check(opening.runner.run(given), rounded)
+        arrays = opening.arrays({"visible": given["visible"].astype(np.float16)})
+        check(opening.runner.run({**given, **arrays}), rounded)
 
 
 @pytest.mark.parametrize("refuses", ["driver", "TensorRT"])
@@ -280,6 +298,7 @@ def test_where_a_capture_is_refused_inferences_are_enqueued(simulation: Simulati
             counters = opening.runner.counters
     (said,) = edgefer_warnings(heard)
     assert "could not be captured" in said
+    assert {Path(each.filename).name for each in heard} == {"opened_runner.py"}  # the line outside edgefer
     assert simulation.gpu.count("cuGraphLaunch") == 0
     assert (counters["captures"], counters["launches"]) == (0, 0)
     assert counters["enqueues"] > 0
