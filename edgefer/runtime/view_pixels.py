@@ -209,7 +209,7 @@ def _counts(inside: Inside, grid: _Grid) -> npt.NDArray[np.uint16]:
     """How many samples of each pixel of the input lie in the picture."""
     most = grid.across * grid.down
     # OpenCV's mean of whole numbers that it is a whole number of.
-    scaled = inside.view(np.uint8).astype(np.uint16) * np.uint16(most)
+    scaled: npt.NDArray[np.uint16] = inside.view(np.uint8).astype(np.uint16) * np.uint16(most)
     if most == 1:
         return scaled
     cv2 = opencv()

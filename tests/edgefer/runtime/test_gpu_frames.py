@@ -21,9 +21,13 @@ from simulation import Simulation, simulate
 
 from edgefer.bundle.manifest import ImageSpec
 from edgefer.errors import DeviceError, InputError, UsageError
-from edgefer.kernels.preprocess_frame import Frame
+from edgefer.kernels.driver import Driver
+from edgefer.kernels.launch import Kernels
+from edgefer.kernels.preprocess_frame import Camera, Frame
+from edgefer.runtime.cuda import CudaDevice
 from edgefer.runtime.frames import IMAGES
 from edgefer.runtime.gpu_settings import GpuSettings
+from edgefer.runtime.gpu_stage import FrameStage, StageCamera, stage_bytes
 from edgefer.runtime.nv12 import Nv12
 from edgefer.runtime.session import Session
 from edgefer.runtime.view import View, fitted, over_box, through
@@ -246,6 +250,50 @@ def test_a_fifth_place_in_gpu_memory_is_captured_anew() -> None:
         for array in (arrays[4], arrays[0]):
             session.infer_images(visible=array, infrared=HEAT)
         assert captures(session) == at_first + 6
+
+
+def test_inputs_of_two_sizes_are_two_launches() -> None:
+    simulation = simulate()
+    register(simulation.gpu)
+    device = CudaDevice(pycuda=simulation.pycuda, driver=Driver(simulation.bindings))
+    kernels = Kernels(driver=device.driver)
+    heat, grey = SPECS["infrared"].image, SPECS["visible"].image
+    assert heat is not None
+    assert grey is not None
+    cameras = [
+        StageCamera("infrared", Camera(Frame("y16", *HEAT.shape), heat, 1), (4, 6)),
+        StageCamera("visible", Camera(Frame("bgr8", 24, 31), grey, 3), SIZE),
+    ]
+    memory = {"infrared": device.allocate(4 * 6 * 4), "visible": device.allocate(3 * 64 * 4)}
+    stage = FrameStage(device, kernels, cameras, {role: each.address for role, each in memory.items()})
+    assert stage.bytes_on_gpu == stage_bytes(cameras) > VISIBLE.nbytes + HEAT.nbytes
+    views = {"infrared": fitted(heat, (4, 6), HEAT.shape), "visible": BOX}
+    stream = device.stream()
+    with device.current():
+        # Before a frame was written there is no picture, and nothing of the frames' memory is read.
+        stage.enqueue(stream)
+        stream.wait()
+        assert (simulation.gpu.view(memory["visible"].address, (3, 8, 8), np.float32) == 0).all()
+        stage.write({"visible": (VISIBLE,), "infrared": (HEAT,)}, views)
+        stage.enqueue(stream)
+        stream.wait()
+    assert simulation.gpu.count("cuLaunchKernel") == 4
+    found = simulation.gpu.view(memory["visible"].address, (1, 3, 8, 8), np.float32)
+    np.testing.assert_allclose(found, tensor("visible", VISIBLE, BOX), atol=1e-5)
+    picture = Picture(
+        cameras[0].camera.frame,
+        HEAT,
+        None,
+        views["infrared"].to_source,
+        views["infrared"].crop,
+        views["infrared"].samples,
+    )
+    found = simulation.gpu.view(memory["infrared"].address, (1, 4, 6), np.float32)
+    np.testing.assert_allclose(found, values_of(picture, heat, 1, (4, 6))[0], atol=1e-4)
+    stage.close()
+    kernels.close()
+    device.close()
+    checks.assert_given_back(simulation)
 
 
 def settings_of(session: Session) -> str:

@@ -46,7 +46,7 @@ def _visible(gpu: SimulatedGpu, p: Any) -> Floats | None:
     if kind == "nv12":
         rows = np.array(p.visible_rgb).reshape(3, 4)
         mean = np.clip(mean @ rows[:, :3].T + rows[:, 3], 0, 255)
-    elif kind == "gray8":
+    elif mean.shape[-1] == 1:  # grey, or nothing of the picture
         mean = np.repeat(mean, 3, axis=-1)
     mixed = mean @ np.array(p.visible_mix).reshape(3, 3).T + np.array(p.visible_add)
     return _padded(mixed, share, p.visible_pad, p.visible_channels)
