@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import simulated_session as tiny
@@ -17,6 +18,7 @@ from opened_runner import QUICK, check, opened, request
 from simulated_tensorrt import SimulatedTensorRt
 from simulation import Simulation, simulate
 
+from edgefer.engine.bundle_work import BundleWork
 from edgefer.engine.cache import EngineCache
 from edgefer.engine.driver import CudaDriver, Gpu
 from edgefer.errors import (
@@ -25,8 +27,10 @@ from edgefer.errors import (
     EngineIncompatible,
     EngineMissing,
     EnvironmentMismatch,
+    PluginMissing,
     UsageError,
 )
+from edgefer.runtime import tensorrt_open
 from edgefer.runtime.machine import Machine, check_gpu, unavailable
 from edgefer.runtime.tensorrt_open import open_tensorrt
 
@@ -83,6 +87,59 @@ def test_an_engine_that_is_required_is_not_compiled(simulation: Simulation, tmp_
         assert asked.settings["loading"] == "warm"
     assert simulation.gpu.count("cuDevicePrimaryCtxRetain") == 2  # none for the one that was missing
     assert_nothing_left(simulation)
+
+
+def with_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler says that it left an operator to a plugin."""
+    compiled = BundleWork._compiled
+
+    def compiling(self: BundleWork, *arguments: Any) -> Any:
+        engine = compiled(self, *arguments)
+        report = msgspec.structs.replace(engine.report, plugins=("edgefer::CbamAttention",))
+        return dataclasses.replace(engine, report=report)
+
+    monkeypatch.setattr(BundleWork, "_compiled", compiling)
+
+
+def test_plugins_are_registered_before_the_engine_is_loaded(
+    simulation: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(tensorrt_open, "register_plugins", lambda flavour: seen.append(simulation.gpu.count("Runtime")))
+    with tiny.in_place(simulation):
+        with_plugins(monkeypatch)
+        asked = request(tmp_path)
+        open_tensorrt(asked, QUICK).close()
+    assert seen == [0]
+    assert asked.settings["plugins"].endswith("(edgefer::CbamAttention)")
+
+
+def test_without_plugins_the_gpu_is_not_even_opened(
+    simulation: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tiny.in_place(simulation):
+        with_plugins(monkeypatch)
+        with pytest.raises(PluginMissing, match="no plugins of version 3"):
+            open_tensorrt(request(tmp_path), QUICK)
+    assert simulation.gpu.count("cuDevicePrimaryCtxRetain") == 0
+
+
+def test_settings_of_the_engine_reach_the_compiler(
+    simulation: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[BundleWork] = []
+
+    def engine(self: BundleWork, graph: Any) -> Any:
+        seen.append(self)
+        raise EngineMissing("none")
+
+    with tiny.in_place(simulation):
+        monkeypatch.setattr(BundleWork, "engine", engine)
+        with pytest.raises(EngineMissing):
+            open_tensorrt(request(tmp_path, plugins="inline", workspace_bytes=1 << 20, timeout=7.0), QUICK)
+    (work,) = seen
+    assert (work.plugins, work.workspace_bytes, work.timeout) == ("inline", 1 << 20, 7.0)
+    assert work.cache.directory == tmp_path / "engines"
 
 
 # What an engine may not do
