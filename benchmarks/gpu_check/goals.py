@@ -9,7 +9,7 @@ Those for CBAM are set on an H200, with a cold cache, for each stage; on another
 
 Those for a session hold on any GPU: with a graph, `infer` takes at most 100 us more than the GPU works on it; and by
 events the 99th percentile of that work is at most 1.05 times its median, where clocks are steady. Beside it: the wall
-time, what it is without a graph, and the least and the greatest clock of the GPU.
+time, the same of bound arrays, what it is without a graph, and the least and the greatest clock of the GPU.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ def _of_sessions(sessions: Iterable[SessionFigures]) -> Iterator[Goal]:
             beside={
                 "wall seconds": each.wall.median,
                 "GPU seconds": each.gpu.median,
+                "of bound arrays": None if each.bound_overhead is None else each.bound_overhead.median,
                 "without a graph": None if each.plain is None else each.plain.median,
             },
         )

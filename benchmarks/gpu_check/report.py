@@ -77,6 +77,8 @@ def _sessions(sessions: list[SessionFigures]) -> Table:
         how = "a graph" if each.replayed else "no graph"
         table.add_row("", f"infer, {how}", _text(each.wall), f"p99 {each.wall_p99 * 1e6:.2f}")
         table.add_row("", "infer beyond the GPU", _text(each.overhead), "")
+        if each.bound_overhead is not None:
+            table.add_row("", "the same of bound arrays", _text(each.bound_overhead), "")
         if each.plain is not None:
             table.add_row("", "infer without graphs", _text(each.plain), "")
         for name, stages in each.loading.items():

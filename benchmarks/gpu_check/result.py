@@ -93,7 +93,8 @@ class SessionFigures(_Struct, frozen=True, kw_only=True):
     """What one inference of a session costs, in seconds, all taken in the same rounds.
 
     `gpu` is what a replay of its graph takes by events, `wall` what `infer` takes the caller, `overhead` what that is
-    longer, round by round; `plain` is `infer` without graphs. `loading` has the stages of opening a session by how it
+    longer, round by round; `bound_overhead` is the same of arrays that are bound in the GPU's memory, where the host
+    touches no tensor; `plain` is `infer` without graphs. `loading` has the stages of opening a session by how it
     was opened ("cold", "warm"), and `clocks` the least and the greatest clock seen meanwhile, in hertz, by its name.
     """
 
@@ -103,6 +104,7 @@ class SessionFigures(_Struct, frozen=True, kw_only=True):
     wall: Figure
     wall_p99: float
     overhead: Figure
+    bound_overhead: Figure | None = None
     plain: Figure | None = None
     replayed: bool = True
     loading: dict[str, dict[str, float]] = {}

@@ -10,53 +10,71 @@ from typing import Any
 import numpy as np
 
 from benchmarks.gpu_check.figures import figure
+from benchmarks.gpu_check.known import on_gpu
+from benchmarks.gpu_check.replays import Replay, from_gpu, from_host
 from benchmarks.gpu_check.result import SessionFigures
-from benchmarks.gpu_check.subject import Subject, device_of, runner_of
+from benchmarks.gpu_check.subject import Subject
 from edgefer.benchmark.machine import describe
 from edgefer.benchmark.machine.observe import Observer
 from edgefer.benchmark.machine.steadiness import warnings
 from edgefer.benchmark.nvml import open_nvml
 from edgefer.benchmark.result import Moment
-from edgefer.benchmark.sampler import Sampler
-from edgefer.kernels.streams import Event
 from edgefer.runtime.gpu_settings import GpuSettings
 from edgefer.runtime.session import Session
 
 ROUNDS, WARM_UPS = 3000, 300
-_RATE = 10.0
-"""Clocks are looked at so many times a second."""
+_LOOK = 100
+"""Rounds between two looks at the clocks. A thread that looks would come between an event and the launch behind it."""
 
 
 def session_figures(
     subject: Subject, rounds: int = ROUNDS, *, loading: Mapping[str, Mapping[str, float]] | None = None
 ) -> SessionFigures:
-    """All in the same rounds: `infer` with a graph, a replay of that graph between two events, `infer` without one."""
+    """All in the same rounds: `infer` of arrays on the host and of bound arrays in the GPU's memory, the graphs of both
+    alone, and `infer` without graphs.
+
+    Args:
+        loading: seconds of opening sessions, by stage, to be kept beside.
+    """
     feeds = subject.feeds()
     with ExitStack() as stack:
+        arrays = on_gpu(feeds, stack)
         session = stack.enter_context(subject.open(GpuSettings()))
         plain = stack.enter_context(subject.open(GpuSettings(graphs=False)))
-        replay = stack.enter_context(_Replay(session))
-        for _ in range(WARM_UPS):
-            session.infer(**feeds)
-            replay.seconds()
-            plain.infer(**feeds)
-        taken: dict[str, list[float]] = {"wall": [], "gpu": [], "plain": []}
-        with _observed(stack) as sampler:
-            for _ in range(rounds):
-                taken["wall"].append(_timed(session, feeds))
-                taken["gpu"].append(replay.seconds())
-                taken["plain"].append(_timed(plain, feeds))
-        moments = [moment for _, moment in sampler.samples]
-        replayed = replay.captured
-    wall, gpu = np.asarray(taken["wall"]), np.asarray(taken["gpu"])
+        session.bind(**arrays)
+        host = stack.enter_context(Replay(session, from_host(session)))
+        bound = stack.enter_context(Replay(session, from_gpu(session, arrays)))
+        nvml, _ = open_nvml()
+        if nvml is not None:
+            stack.callback(nvml.close)
+        observer, started = Observer(nvml=nvml), time.perf_counter()
+        moments: list[Moment] = []
+        taken: dict[str, list[float]] = {name: [] for name in ("wall", "gpu", "bound", "bound gpu", "plain")}
+        for number in range(-min(WARM_UPS, rounds), rounds):
+            if not number % _LOOK:
+                moments.append(observer.moment(time.perf_counter() - started))
+                session.infer(**feeds)
+            each = {
+                "wall": _timed(session, feeds),
+                "gpu": host.seconds(),
+                "bound": _timed(session, arrays),
+                "bound gpu": bound.seconds(),
+                "plain": _timed(plain, feeds),
+            }
+            if number >= 0:
+                for name, seconds in each.items():
+                    taken[name].append(seconds)
+        replayed = host.inference.captured
+    found = {name: np.asarray(seconds) for name, seconds in taken.items()}
     return SessionFigures(
         engine=subject.engine,
-        gpu=figure(gpu),
-        gpu_p99_over_p50=float(np.quantile(gpu, 0.99) / np.median(gpu)),
-        wall=figure(wall),
-        wall_p99=float(np.quantile(wall, 0.99)),
-        overhead=figure(wall - gpu),
-        plain=figure(taken["plain"]),
+        gpu=figure(found["gpu"]),
+        gpu_p99_over_p50=float(np.quantile(found["gpu"], 0.99) / np.median(found["gpu"])),
+        wall=figure(found["wall"]),
+        wall_p99=float(np.quantile(found["wall"], 0.99)),
+        overhead=figure(found["wall"] - found["gpu"]),
+        bound_overhead=figure(found["bound"] - found["bound gpu"]),
+        plain=figure(found["plain"]),
         replayed=replayed,
         loading={name: dict(stages) for name, stages in (loading or {}).items()},
         clocks=_clocks(moments),
@@ -64,47 +82,10 @@ def session_figures(
     )
 
 
-class _Replay:
-    """The graph that `infer` launches, between two events on its stream. Nobody else uses the session meanwhile."""
-
-    def __init__(self, session: Session) -> None:
-        runner = runner_of(session)
-        self._device, self._lane = device_of(session), runner.lanes[0]
-        self._inference = self._lane.plain[session.batches[-1]]
-        with self._device.current():
-            self._begin, self._end = Event(self._device.driver), Event(self._device.driver)
-
-    @property
-    def captured(self) -> bool:
-        return bool(self._inference.captured)
-
-    def seconds(self) -> float:
-        with self._device.current():
-            self._begin.record(self._lane.stream)
-            self._inference.launch()
-            self._end.record(self._lane.stream)
-            return self._end.seconds_since(self._begin)
-
-    def __enter__(self) -> _Replay:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._device.current():
-            self._begin.close()
-            self._end.close()
-
-
-def _timed(session: Session, feeds: Mapping[str, Any]) -> float:
+def _timed(session: Session, tensors: Mapping[str, Any]) -> float:
     started = time.perf_counter()
-    session.infer(**feeds)
+    session.infer(**tensors)
     return time.perf_counter() - started
-
-
-def _observed(stack: ExitStack) -> Sampler[Moment]:
-    nvml, _ = open_nvml()
-    if nvml is not None:
-        stack.callback(nvml.close)
-    return Sampler(Observer(nvml=nvml).moment, rate=_RATE, now=time.perf_counter)
 
 
 def _clocks(moments: Iterable[Moment]) -> dict[str, tuple[float, float]]:

@@ -136,6 +136,8 @@ def test_what_an_inference_costs(subject: Subject, monkeypatch: pytest.MonkeyPat
     assert (found.gpu.median, found.gpu_p99_over_p50, found.gpu.count) == (pytest.approx(2.5e-3), 1, 20)
     assert found.overhead.median == pytest.approx(found.wall.median - 2.5e-3, abs=1e-3)
     assert found.replayed
+    assert found.bound_overhead is not None
+    assert found.bound_overhead.median < 0  # the clock of this GPU is made up
     assert found.plain is not None
     assert found.wall_p99 >= found.wall.median
     assert found.loading == {"warm": {"read": 0.5}}
@@ -321,6 +323,7 @@ def figures_of(overhead: float, jitter: float) -> SessionFigures:
         wall=figure([1e-3 + overhead]),
         wall_p99=2e-3,
         overhead=figure([overhead]),
+        bound_overhead=figure([4e-5]),
         plain=figure([3e-3]),
         loading={"cold": {"engine": 61.5}, "warm": {"engine": 0.01}},
         clocks={"gpu": (1.1e9, 1.3e9)},
@@ -355,5 +358,14 @@ def test_what_is_shown_of_sessions(gpu: Gpu) -> None:
     )
     show(check, console)
     said = console.export_text()
-    for words in ("90.00", "p99 over p50 1.010", "61.500 s", "1100 to 1300 MHz", "not locked", "1,000,000", "5.0 MiB"):
+    for words in (
+        "90.00",
+        "40.00",
+        "p99 over p50 1.010",
+        "61.500 s",
+        "1100 to 1300 MHz",
+        "not locked",
+        "1,000,000",
+        "5.0 MiB",
+    ):
         assert words in said
