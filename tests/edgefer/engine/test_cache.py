@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 from filelock import FileLock
+from folder_rights import needs_rights
 from stand_in_engine import stand_in_engine
 
 from edgefer import atomic
@@ -324,8 +325,8 @@ def test_a_folder_that_cannot_be_written_is_said_before_anything_is_built(tmp_pa
     assert caught.value.exit_code == 3
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_cache_serves_hits_and_refuses_to_store(tmp_path: Path) -> None:
+    needs_rights(tmp_path)
     cache, (one, two) = EngineCache(tmp_path), keys(2)
     path, report, _ = cache.fetch(one, Builder())
     for folder in (path.parent, cache.directory, cache.directory / ".locks"):

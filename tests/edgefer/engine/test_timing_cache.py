@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from folder_rights import needs_rights
 
 from edgefer import atomic
 from edgefer.engine import timing_store
@@ -355,18 +356,19 @@ def test_a_folder_that_may_only_be_read_is_read(
     assert "could not be removed" in remove_cache(store.path)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_build_with_a_read_only_folder_is_told_and_works(compiled: Callable[..., Any], tmp_path: Path) -> None:
+    needs_rights(tmp_path)
     put(tmp_path, "Conv")
     for folder in (tmp_path / ".locks", tmp_path):
         folder.chmod(0o500)
     try:
-        engine, _ = compiled()
+        engine, notes = compiled()
     finally:
         for folder in (tmp_path, tmp_path / ".locks"):
             folder.chmod(0o700)
     assert timed(engine) == NODES[1:]
     assert engine.timing
+    assert any("cannot be written" in note for note in notes)
 
 
 def test_a_folder_that_is_a_file_is_a_note(
