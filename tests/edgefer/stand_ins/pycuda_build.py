@@ -48,7 +48,7 @@ def built_pycuda() -> Path:
     CACHE.mkdir(exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not folder.is_dir():
-            scratch = folder.with_suffix(".new")
+            scratch = folder.with_name(f"{folder.name}.new")
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
             _build(_source(scratch), tools, scratch)
