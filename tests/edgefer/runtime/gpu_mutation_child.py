@@ -74,26 +74,28 @@ def altered(mutation: Mutation) -> tuple[str, str]:
 
 def checks() -> Iterator[tuple[str, Callable[[], None]]]:
     """All of them, those that find most first."""
-    import session_checks as found
+    import fault_checks as faults
+    import release_checks as release
+    import work_checks as work
     from session_checks import Setting
 
-    yield "answers", found.check_answers
-    yield "reverse order", found.check_reverse_order
-    yield "replay", found.check_replay_is_all_there_is
-    yield "producers", found.check_producers_are_waited_for
-    yield "plain before capture", found.check_plain_before_capture
-    yield "lanes", found.check_lanes
-    yield "fork", found.check_fork
-    yield "bound sets", found.check_bound_sets_come_and_go
-    yield "forgotten", found.check_forgotten
-    yield "refused enqueue", found.check_refused_enqueue
-    yield "refused captures", found.check_refused_captures
-    yield "another context", found.check_another_context_is_left_alone
-    yield "answers in shared memory", lambda: found.check_answers(Setting(integrated=True))
-    yield "threads", found.check_threads_and_closing
-    yield "failing inferences", found.check_inferences_that_fail
-    yield "allocation", found.check_nothing_is_allocated
-    yield "failing opening", found.check_opening_that_fails
+    yield "answers", work.check_answers
+    yield "reverse order", release.check_reverse_order
+    yield "replay", work.check_replay_is_all_there_is
+    yield "producers", work.check_producers_are_waited_for
+    yield "plain before capture", work.check_plain_before_capture
+    yield "lanes", work.check_lanes
+    yield "fork", release.check_fork
+    yield "bound sets", work.check_bound_sets_come_and_go
+    yield "forgotten", release.check_forgotten
+    yield "refused enqueue", faults.check_refused_enqueue
+    yield "refused captures", faults.check_refused_captures
+    yield "another context", work.check_another_context_is_left_alone
+    yield "answers in shared memory", lambda: work.check_answers(Setting(integrated=True))
+    yield "threads", release.check_threads_and_closing
+    yield "failing inferences", faults.check_inferences_that_fail
+    yield "allocation", work.check_nothing_is_allocated
+    yield "failing opening", faults.check_opening_that_fails
 
 
 def found_by(mutation: Mutation | None, answer: int) -> str:

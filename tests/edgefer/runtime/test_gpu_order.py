@@ -9,8 +9,10 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import fault_checks as faults
 import pytest
-import session_checks as checks
+import release_checks as release
+import work_checks as work
 from session_checks import Setting
 
 STAND_INS = Path(__file__).parents[1] / "stand_ins"
@@ -27,15 +29,16 @@ SETTINGS = {
 @pytest.mark.parametrize(
     "check",
     [
-        checks.check_answers,
-        checks.check_nothing_is_allocated,
-        checks.check_replay_is_all_there_is,
-        checks.check_plain_before_capture,
-        checks.check_producers_are_waited_for,
-        checks.check_bound_sets_come_and_go,
-        checks.check_threads_and_closing,
-        checks.check_reverse_order,
-        checks.check_forgotten,
+        work.check_answers,
+        work.check_nothing_is_allocated,
+        work.check_replay_is_all_there_is,
+        work.check_frames,
+        work.check_plain_before_capture,
+        work.check_producers_are_waited_for,
+        work.check_bound_sets_come_and_go,
+        release.check_reverse_order,
+        release.check_threads_and_closing,
+        release.check_forgotten,
     ],
 )
 def test_a_session_keeps_to(check: Callable[[Setting], None], setting: Setting) -> None:
@@ -44,32 +47,43 @@ def test_a_session_keeps_to(check: Callable[[Setting], None], setting: Setting) 
 
 @pytest.mark.parametrize("setting", [Setting(), Setting(integrated=True)], ids=["pinned", "mapped"])
 @pytest.mark.parametrize(
-    "check", [checks.check_opening_that_fails, checks.check_inferences_that_fail, checks.check_refused_captures]
+    "check",
+    [
+        faults.check_opening_that_fails,
+        faults.check_inferences_that_fail,
+        faults.check_refused_captures,
+        faults.check_interruptions,
+        faults.check_interrupted_opening,
+        faults.check_dead_gpu,
+        faults.check_full_gpu,
+    ],
 )
 def test_whatever_fails_is_an_error_or_a_way_round_it(check: Callable[[Setting], None], setting: Setting) -> None:
     check(setting)
 
 
 def test_a_session_without_graphs_answers(recwarn: pytest.WarningsRecorder) -> None:
-    checks.check_answers(Setting(graphs=False))
+    work.check_answers(Setting(graphs=False))
     assert not recwarn.list
 
 
 @pytest.mark.parametrize("streams", [1, 2, 4])
 def test_several_inferences_are_under_way_at_once(streams: int) -> None:
-    checks.check_lanes(Setting(streams=streams))
+    work.check_lanes(Setting(streams=streams))
 
 
-def test_an_engine_that_does_not_run_is_not_opened() -> None:
-    checks.check_refused_enqueue()
-
-
-def test_a_forked_process_is_told_and_harms_nobody() -> None:
-    checks.check_fork()
-
-
-def test_the_context_of_another_library_stays_current() -> None:
-    checks.check_another_context_is_left_alone()
+@pytest.mark.parametrize(
+    "check",
+    [
+        faults.check_refused_enqueue,
+        work.check_two_sessions,
+        work.check_another_context_is_left_alone,
+        release.check_forgotten_elsewhere,
+        release.check_fork,
+    ],
+)
+def test_in_every_session(check: Callable[[], None]) -> None:
+    check()
 
 
 AT_EXIT = """
@@ -112,3 +126,37 @@ def test_a_session_that_is_open_when_the_interpreter_ends_is_given_back(end: str
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == code, done.stderr
     assert done.stdout == "given back\n", done.stdout + done.stderr
+
+
+FORKED = """
+    import atexit, os, sys
+
+
+    @atexit.register  # before anything else: it is called last
+    def judge():
+        called = simulation.gpu.names[before:]
+        if os.getpid() == parent:
+            checks.assert_given_back(simulation)
+        print("parent" if os.getpid() == parent else "child", "cuDevicePrimaryCtxRelease" in called, len(called) > 0)
+        sys.stdout.flush()
+
+
+    sys.path[:0] = {path!r}
+    import session_checks as checks
+    import simulated_session as tiny
+    from simulation import simulate
+
+    parent, simulation = os.getpid(), simulate()
+    preparing = checks.prepared(simulation)
+    session = preparing.__enter__()()
+    before = len(simulation.gpu.calls)
+    if os.fork():
+        os.wait()
+"""
+
+
+def test_a_forked_process_that_ends_gives_back_nothing_of_its_parents() -> None:
+    script = textwrap.dedent(FORKED).format(path=[str(STAND_INS / "gpu"), str(STAND_INS)])
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+    assert done.stdout == "child False False\nparent True True\n"

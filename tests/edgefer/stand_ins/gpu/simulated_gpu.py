@@ -116,6 +116,8 @@ class SimulatedGpu:
     multiprocessors: int = 16
     shared_bytes: int = 166_912
     gpus: int = 1
+    dead: bool = False
+    """A kernel has failed: every call in the context gives that error, until the process ends."""
 
     calls: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -160,7 +162,8 @@ class SimulatedGpu:
             found.extend(self.calls[start:])
 
     def fail(self, name: str, code: Any = "CUDA_ERROR_UNKNOWN", *, after: int = 0, times: int | None = None) -> None:
-        """A fault on demand: a driver's function gives `code`, a method of TensorRT returns `code` (None, False).
+        """A fault on demand: a driver's function gives `code`, a method of TensorRT returns `code` (None, False). An
+        exception is raised as it is, before the call has done anything: Ctrl-C, for instance.
 
         The next `after` calls go well, then `times` fail (None: all).
         """
@@ -253,6 +256,8 @@ class SimulatedGpu:
             if fault.times == 0:
                 return None
             fault.times -= 1
+        if isinstance(fault.answer, BaseException):
+            raise fault.answer
         return fault
 
     def record(self, name: str, *arguments: Any) -> Fault | None:
@@ -346,6 +351,8 @@ class SimulatedGpu:
             raise Refused("CUDA_ERROR_NOT_INITIALIZED")
         if name in NEEDS_NO_CONTEXT:
             return
+        if self.dead:
+            raise Refused("CUDA_ERROR_ILLEGAL_ADDRESS")
         if not self.stack or not self.retained.get(self.stack[-1] - PRIMARY, 0):
             raise Refused("CUDA_ERROR_INVALID_CONTEXT")
         capture = self.capturing_here()

@@ -130,7 +130,7 @@ def _modules(found: Mapping[str, Any]) -> Iterator[None]:
     finally:
         for name, module in real.items():
             if module is None:
-                del sys.modules[name]
+                sys.modules.pop(name, None)
             else:
                 sys.modules[name] = module
 
