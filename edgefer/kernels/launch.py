@@ -71,11 +71,17 @@ class Kernels:
         self._launch = self.driver.bindings.cuLaunchKernel
 
     def close(self) -> None:
-        """Unloads the entries and gives the context back."""
+        """Unloads the entries and gives the context back, which it does even where unloading is refused.
+
+        Raises:
+            DeviceError: the driver refused something: after a kernel has failed, it refuses everything.
+        """
         self._functions = {}
-        with self.driver.current(self.context):
-            self.driver.unload(self._module)
-        self.driver.release(self.device)
+        try:
+            with self.driver.current(self.context):
+                self.driver.unload(self._module)
+        finally:
+            self.driver.release(self.device)
 
     def launch(self, plan: Plan, parameters: ctypes.Structure, stream: Any) -> None:
         """Puts the plan's launches on a stream (its handle or its address) of the primary context, which is current.

@@ -85,13 +85,13 @@ class Stream:
         self.driver.call("cuStreamBeginCapture", self.handle, mode)
         try:
             yield graph
+            recorded = self.driver.call("cuStreamEndCapture", self.handle)
         except BaseException:
             # A capture that was made invalid reports that here, and what made it so is already on its way up.
             result, recorded = self.driver.bindings.cuStreamEndCapture(self.handle)
             if result == self.driver.bindings.CUresult.CUDA_SUCCESS:
                 self.driver.call("cuGraphDestroy", recorded)
             raise
-        recorded = self.driver.call("cuStreamEndCapture", self.handle)
         try:
             graph.executable = self.driver.call("cuGraphInstantiate", recorded, 0)
         finally:

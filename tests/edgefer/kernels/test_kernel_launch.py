@@ -183,6 +183,15 @@ def test_loading_that_fails_leaves_nothing_behind(fake_cuda: SimpleNamespace, fo
     assert cuda.contexts == []
 
 
+def test_the_context_is_given_back_even_where_unloading_is_refused(fake_cuda: SimpleNamespace, folder: Path) -> None:
+    cuda = fake_cuda.make(cuModuleUnload=fake_cuda.result.CUDA_ERROR_ILLEGAL_ADDRESS)
+    kernels = Kernels(driver=Driver(cuda), folder=folder)
+    with pytest.raises(DeviceError, match="cuModuleUnload"):
+        kernels.close()
+    assert "context" not in cuda.left_open()
+    assert cuda.contexts == []
+
+
 def test_the_drivers_compiler_is_quoted(fake_cuda: SimpleNamespace, folder: Path) -> None:
     cuda = fake_cuda.make(cuModuleLoadDataEx=fake_cuda.result.CUDA_ERROR_UNSUPPORTED_PTX_VERSION)
     cuda.jit_log = b"ptxas fatal: unsupported .version 8.5"
