@@ -18,8 +18,8 @@ from simulation import simulate
 MOST_CALLS = 40
 """Of functions in Python, for one inference: as many as there are, and a tenth. A choice."""
 
-MOST_BLOCKS = 20
-"""Of the interpreter's memory, that thousands of inferences may leave: interned numbers, a resized list."""
+MOST_BLOCKS = 100
+"""Of the interpreter's memory, that thousands of inferences may leave: interned numbers, lists of free objects."""
 
 
 @contextmanager
