@@ -102,6 +102,10 @@ def build(
 
     config = _given(builder.create_builder_config(), "a builder configuration", log)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    if hasattr(trt, "BuilderFlag"):
+        # TensorRT would multiply FP32 in TF32, which keeps ten bits of each factor: further from the bundle's answers
+        # than its tolerance for FP32 allows. What is to be fast is FP16 or INT8 by the graph's own types.
+        config.clear_flag(trt.BuilderFlag.TF32)
     if hasattr(trt, "MemoryPoolType") and hasattr(config, "set_memory_pool_limit"):
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_bytes)
     for shapes in profile_shapes(inputs, batches):

@@ -18,8 +18,9 @@ from edgefer.engine.plugin_nodes import DOMAIN, SIGNATURES, Unsupported, write_o
 from edgefer.errors import BundleError, CompileError, EnvironmentMismatch
 from edgefer.plugins.fields import FIELDS, PRESENT
 
-RULES_VERSION = 2
-"""Raised when the same input would give a different graph, so that cached engines are built again."""
+RULES_VERSION = 3
+"""Raised when the same input would give a different graph, or the builder is set otherwise, so that cached engines are
+built again."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def trtexec_command(
     """
     parts = [BINARIES[flavour], f"--onnx={os.fspath(onnx)}"]
     if flavour == "tensorrt":
-        parts += ["--stronglyTyped", "--skipInference"]
+        parts += ["--stronglyTyped", "--noTF32", "--skipInference"]
     if plugins:
         parts.append(f"--dynamicPlugins={PLUGIN_LIBRARY}")
     if (len(graph.batches) > 1) if dynamic is None else dynamic:

@@ -17,6 +17,7 @@ class FakeTensorRt:
 
     ProfilingVerbosity = SimpleNamespace(DETAILED=2)
     MemoryPoolType = SimpleNamespace(WORKSPACE=0)
+    BuilderFlag = SimpleNamespace(TF32=7)
     NetworkDefinitionCreationFlag = SimpleNamespace(STRONGLY_TYPED=1)
 
     class ILogger:
@@ -26,6 +27,7 @@ class FakeTensorRt:
         self.missing = missing
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.settings = SimpleNamespace(add_optimization_profile=self._call("add_optimization_profile", 0))
+        self.settings.clear_flag = self._call("clear_flag", None)
         if pools:
             self.settings.set_memory_pool_limit = self._call("set_memory_pool_limit", None)
         tensor = SimpleNamespace(name="x", shape=(-1, 3), dtype="DataType.FLOAT")
@@ -88,6 +90,7 @@ def test_the_network_is_strongly_typed_and_every_batch_has_its_profile() -> None
     assert module.made("create_network") == [(2,)]
     assert module.made("set_shape") == [("x", (1, 3), (1, 3), (1, 3)), ("x", (4, 3), (4, 3), (4, 3))]
     assert module.made("set_memory_pool_limit") == [(0, 1 << 20)]
+    assert module.made("clear_flag") == [(7,)]
     assert module.settings.profiling_verbosity == 2
     assert set(built.seconds) == {"parse", "build"}
 

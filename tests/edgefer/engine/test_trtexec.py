@@ -30,6 +30,7 @@ def test_a_graph_of_fixed_shape_is_given_no_shapes() -> None:
         "trtexec",
         "--onnx=fused.onnx",
         "--stronglyTyped",
+        "--noTF32",
         "--skipInference",
         "--memPoolSize=workspace:1024",
         "--profilingVerbosity=detailed",
