@@ -29,6 +29,10 @@ _SEED = 11
 _HINT = "device='cpu' answers meanwhile; an engine with plugins may be right without them: plugins='inline'"
 
 
+class UnfitEngine(EngineIncompatible):
+    """The engine itself is to blame, and not what the GPU is short of: it should not be used again."""
+
+
 def judge(bundle: Bundle, graph: GraphSpec, lanes: Sequence[Run], batches: Sequence[int]) -> str:
     """Judge an engine by the golden inputs; a sentence that says by what.
 
@@ -40,8 +44,8 @@ def judge(bundle: Bundle, graph: GraphSpec, lanes: Sequence[Run], batches: Seque
         batches: that they take.
 
     Raises:
-        EngineIncompatible: an answer is outside of the manifest's tolerance, or not the same twice, or the same for
-            other inputs. The message says which.
+        UnfitEngine: an answer is outside of the manifest's tolerance, or not the same twice, or the same for other
+            inputs. The message says which.
         BundleError: the golden arrays do not fit the graph.
     """
     data, why_not = race_data(bundle, graph)
@@ -81,10 +85,10 @@ def _check_answers(data: RaceData, run: Run, batch: int, *, first_only: bool) ->
         found = run({name: values[each] for name, values in data.inputs.items()})
         for name, expected in data.expected.items():
             if name not in found:
-                raise EngineIncompatible(f"the engine has no output '{name}', which the bundle has", hint=_HINT)
+                raise UnfitEngine(f"the engine has no output '{name}', which the bundle has", hint=_HINT)
             error = relative_error(found[name], expected[each])
             if not error <= data.tolerances[name]:
-                raise EngineIncompatible(
+                raise UnfitEngine(
                     f"the engine answers the golden inputs wrong on this machine: output '{name}' differs from the "
                     f"expected by {error:.3g} in a batch of {batch}, and the tolerance is {data.tolerances[name]:g}",
                     hint=_HINT,
@@ -102,13 +106,13 @@ def _check_repeats(lanes: Sequence[Run], batches: Sequence[int], feeds: tuple[Ar
             first, again, between, later = run(one), run(one), run(other), run(one)
             for name, values in first.items():
                 if _differ(values, again[name]) or _differ(values, later[name]):
-                    raise EngineIncompatible(
+                    raise UnfitEngine(
                         f"the engine gave two answers for one input: output '{name}' is not the same bit for bit in a "
                         f"batch of {batch}",
                         hint=_HINT,
                     )
             if not any(_differ(first[name], between[name]) for name in first) and any(_floats(first)):
-                raise EngineIncompatible(
+                raise UnfitEngine(
                     f"the engine answers another input with the very same bits in a batch of {batch}: it does not read "
                     "its inputs",
                     hint=_HINT,

@@ -80,7 +80,7 @@ def open_tensorrt(request: RunnerRequest, machine: Machine | None = None) -> Ten
             with suppress(EdgeferError):  # what is on its way up says more
                 device.close()
             raise
-    except EngineIncompatible as error:
+    except engine_check.UnfitEngine as error:
         if not cached or settings.require_cached:
             raise
         hint = "it was removed from the cache, and is compiled anew next time"
@@ -139,7 +139,9 @@ class _Opening:
     def _mismatch(self, report: EngineReport, error: EngineIncompatible) -> EngineIncompatible:
         """What the engine was built for, and what is here."""
         gpu = self._device.gpu
-        return EngineIncompatible(
+        # There may be too little memory now, and enough of it later.
+        kind = EngineIncompatible if "memory" in error.message.lower() else engine_check.UnfitEngine
+        return kind(
             f"{error.message}; the engine was built by {report.flavour} {report.version} for compute capability "
             f"{', '.join(report.targets)} on {report.platform}, and here are {self._flavour.name} "
             f"{self._flavour.version}, {self._device.name} ({gpu.compute_capability}) and a driver for CUDA "

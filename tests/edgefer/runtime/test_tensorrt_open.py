@@ -218,6 +218,28 @@ def test_a_plan_that_is_not_taken_names_both_sides(simulation: Simulation, tmp_p
     assert_nothing_left(simulation)
 
 
+@pytest.mark.parametrize(
+    ("call", "answer"),
+    [
+        ("TensorRT.allocate", None),
+        ("ICudaEngine.create_execution_context", None),
+        ("IExecutionContext.execute_async_v3", False),
+    ],
+)
+def test_an_engine_that_there_is_no_room_for_stays_in_the_cache(
+    simulation: Simulation, tmp_path: Path, call: str, answer: Any
+) -> None:
+    with tiny.in_place(simulation):
+        open_tensorrt(request(tmp_path), QUICK).close()
+        simulation.gpu.fail(call, answer, times=1)
+        with pytest.raises(EngineIncompatible):
+            open_tensorrt(request(tmp_path), QUICK)
+        asked = request(tmp_path)
+        open_tensorrt(asked, QUICK).close()
+        assert asked.settings["loading"] == "warm"
+    assert_nothing_left(simulation)
+
+
 def test_a_cache_that_cannot_be_written_does_not_hide_what_was_wrong(
     simulation: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
