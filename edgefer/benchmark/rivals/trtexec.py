@@ -72,9 +72,11 @@ def flags_for(helped: str) -> Flags:
     Before TensorRT 11 a graph and spinning are asked for and copies are the default; since then it is the other way
     round, and the old flags are accepted and do nothing.
     """
+    # FP32 in FP32, as edgefer has it built.
+    exact = ("--noTF32",) if "--noTF32" in helped else ()
     if "--includeDataTransfers" in helped:
-        return Flags(build=(), run=("--includeDataTransfers",))
-    return Flags(build=("--stronglyTyped",), run=("--useCudaGraph", "--useSpinWait"))
+        return Flags(build=exact, run=("--includeDataTransfers",))
+    return Flags(build=("--stronglyTyped", *exact), run=("--useCudaGraph", "--useSpinWait"))
 
 
 def _measuring(folder: Path, task: Task, flags: Flags, seconds: float) -> list[str]:

@@ -75,6 +75,9 @@ def test_times_are_those_of_each_inference() -> None:
 def test_flags_bring_both_kinds_to_the_same_state() -> None:
     assert flags_for("  --useSpinWait  --useCudaGraph  --noDataTransfers").run == ("--useCudaGraph", "--useSpinWait")
     assert flags_for("  --includeDataTransfers  --noSpinWait").run == ("--includeDataTransfers",)
+    assert flags_for("  --includeDataTransfers  --noTF32").build == ("--noTF32",)
+    assert flags_for("  --noTF32").build == ("--stronglyTyped", "--noTF32")
+    assert flags_for("").build == ("--stronglyTyped",)
 
 
 @pytest.fixture
