@@ -13,6 +13,9 @@ Key = tuple[str, tuple[StageCamera, ...]]
 """What a graph is captured for: formats, sizes and layout of the frames, what their pixels become, and where those in
 GPU memory lie. The views are not part of it."""
 
+_REMEMBERED = 64
+"""Graphs that are gone."""
+
 
 class LaneStages:
     """The stages of one lane, by what their graphs are captured for. The lane says which graph goes; its stage goes
@@ -22,6 +25,7 @@ class LaneStages:
         self._lane, self._device = lane, device
         self._stages: dict[Key, FrameStage] = {}
         self._held: dict[Key, int] = {}
+        self._gone: set[Key] = set()
 
     def get(self, key: Key) -> FrameStage | None:
         return self._stages.get(key)
@@ -35,6 +39,10 @@ class LaneStages:
     @property
     def bytes_on_gpu(self) -> int:
         return sum(stage.bytes_on_gpu for stage in list(self._stages.values()))
+
+    def gone(self, key: Key) -> bool:
+        """Whether there was a graph for frames in these places in GPU memory, until others took its place."""
+        return key in self._gone
 
     def captured(self, key: Key) -> bool:
         """Whether there is a graph for it."""
@@ -62,3 +70,7 @@ class LaneStages:
             self._device.let_go(held)
         if stage is not None:
             stage.close()
+        if any(camera.in_place for camera in key[1]):
+            if len(self._gone) >= _REMEMBERED:
+                self._gone.clear()
+            self._gone.add(key)

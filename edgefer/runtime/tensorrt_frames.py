@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefer.bundle.manifest import GraphSpec, InputSpec
-from edgefer.errors import UsageError
+from edgefer.errors import EdgeferWarning, UsageError
 from edgefer.kernels.launch import Kernels
 from edgefer.kernels.preprocess_frame import Camera
 from edgefer.kernels.streams import Stream
@@ -21,6 +22,7 @@ from edgefer.runtime.gpu_settings import GpuSettings
 from edgefer.runtime.gpu_stage import FrameStage, StageCamera, refused, stage_bytes
 from edgefer.runtime.gpu_stages import Key, LaneStages
 from edgefer.runtime.inference import Inference, Stage
+from edgefer.runtime.inferences import KEPT
 from edgefer.runtime.lane import Lane
 from edgefer.runtime.memory_need import memory_need
 from edgefer.runtime.preprocess import ColourOrder
@@ -28,8 +30,8 @@ from edgefer.runtime.tensorrt import TensorRtRunner
 from edgefer.runtime.view import Size, View, fitted, of_frame
 
 Array = npt.NDArray[Any]
-_FITS = 64
-"""Sizes of frames whose views by the manifest are remembered."""
+_REMEMBERED = 64
+"""Sizes of frames whose views by the manifest are remembered, and keys that the kernel takes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +86,8 @@ class TensorRtFrames:
         self._limit = settings.memory_limit
         self._taken = memory_need(runner.engine, settings, zero_copy=self._zero_copy).total
         self._fits: dict[tuple[str, Size], View] = {}
+        self._known: set[Key] = set()
+        self._warned = False
         device = runner.device
         self._stages = {id(lane): LaneStages(lane, device) for lane in runner.lanes}
         with device.current():
@@ -122,7 +126,8 @@ class TensorRtFrames:
                 image = msgspec.structs.replace(image, resize="area-bilinear")
             camera = Camera(found.frame, image, spec.shape[1])
             cameras.append(StageCamera(role, camera, size, found.in_place))
-        return refused(cameras) or Frames(self, ("frames", tuple(cameras)), frames, views)
+        key: Key = ("frames", tuple(cameras))
+        return self._refused(key) or Frames(self, key, frames, views)
 
     def run(self, frames: Frames, feeds: Mapping[str, Array], out: Mapping[str, Array] | None) -> dict[str, Array]:
         """All outputs by name, as `TensorRtRunner.run` gives them; `feeds` has the inputs that are no cameras.
@@ -145,13 +150,23 @@ class TensorRtFrames:
             lane.wait()
             return lane.results(1, out)
 
+    def _refused(self, key: Key) -> str:
+        if key in self._known:
+            return ""
+        reason = refused(key[1])
+        if not reason:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known.add(key)
+        return reason
+
     def _fit(self, spec: InputSpec, size: Size, frame: Size) -> View:
         """The same object for the same size, so that a stage sees that nothing changed."""
         key = (spec.name, frame)
         view = self._fits.get(key)
         if view is None:
             assert spec.image is not None
-            if len(self._fits) >= _FITS:
+            if len(self._fits) >= _REMEMBERED:
                 self._fits.clear()
             view = self._fits[key] = fitted(spec.image, size, frame)
         return view
@@ -160,6 +175,15 @@ class TensorRtFrames:
         stages = self._stages[id(lane)]
         if stages.captured(key):
             return lane.inference(1, key=key, addresses={})
+        if stages.gone(key) and not self._warned:
+            self._warned = True
+            warnings.warn(
+                EdgeferWarning(
+                    f"frames in GPU memory come from more than {KEPT} places in turn, and each time a graph is "
+                    "captured anew; copy them into one buffer"
+                ),
+                stacklevel=2,
+            )
         before, closed = self._before(lane, stage), stages.giving_back(key)
         inference = lane.inference(1, key=key, addresses={}, before=before, closed=closed)
         stages.hold(key)

@@ -97,7 +97,9 @@ def through(homography: npt.ArrayLike, size: Size, frame: Size) -> View:
         InputError: the homography is none.
     """
     matrix = checked(homography)
-    scales = [_scale_at(matrix, x, y) for x in (0, size[1] - 1) for y in (0, size[0] - 1)]
+    # Without perspective it is the same everywhere.
+    last = (size[1] - 1, size[0] - 1) if matrix[2, 0] or matrix[2, 1] else (0, 0)
+    scales = [_scale_at(matrix, x, y) for x in {0, last[0]} for y in {0, last[1]}]
     return View(
         matrix,
         (0, 0, frame[1], frame[0]),
