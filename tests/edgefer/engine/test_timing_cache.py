@@ -227,7 +227,7 @@ def test_a_foreign_cache_that_another_process_wrote_meanwhile_is_replaced(
 
 _MERGE = """
 import sys, json, pathlib
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = [sys.argv[2], sys.argv[2] + "/../stand_ins"]
 from test_timing_cache import KEY, blob
 from edgefer.engine.timing_store import TimingStore
 store, name = TimingStore(pathlib.Path(sys.argv[1]), KEY), sys.argv[3]
@@ -252,7 +252,7 @@ def test_processes_that_merge_at_once_lose_nothing(tmp_path: Path) -> None:
 
 _KILLED = """
 import sys, time, pathlib
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = [sys.argv[2], sys.argv[2] + "/../stand_ins"]
 from test_timing_cache import KEY, blob
 from edgefer.engine.timing_store import TimingStore
 folder, stage = pathlib.Path(sys.argv[1]), sys.argv[3]
