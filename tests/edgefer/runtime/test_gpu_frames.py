@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -84,6 +85,21 @@ def test_the_graph_has_copies_kernel_engine_and_copies_in_this_order(integrated:
             assert simulation.gpu.open() == before
             np.testing.assert_allclose(found.logits, logits(tensor("visible", frame, view), HEAT_TENSOR), atol=1e-4)
         assert captures(session) == 2 + 1
+
+
+def test_threads_have_frames_of_their_own() -> None:
+    sizes = [(24, 31), (20, 20), (9, 40)]
+
+    def work(session: Session, seed: int) -> None:
+        generator = np.random.default_rng(seed)
+        for number in range(20):
+            frame = generator.integers(0, 256, (*sizes[(seed + number) % 3], 3), np.uint8)
+            view = over_box((1, 2, 10 + number, 8), SIZE, frame.shape[:2]) if number % 2 else None
+            found = session.infer_images(visible=frame, infrared=HEAT, views={"visible": view})
+            np.testing.assert_allclose(found.logits, logits(tensor("visible", frame, view), HEAT_TENSOR), atol=1e-4)
+
+    with opened(Setting(streams=2)) as (session, _), ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda seed: work(session, seed), range(4)))
 
 
 def test_the_fifth_size_takes_the_place_of_the_first() -> None:
