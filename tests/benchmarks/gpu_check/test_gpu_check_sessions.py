@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 import pytest
 import simulated_preprocess
+from hand_built_kernels import teach
 from rich.console import Console
-from simulated_kernels import teach
 from simulated_session import bundle, in_place
 from simulation import Simulation, simulate
 
