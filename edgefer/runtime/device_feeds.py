@@ -58,7 +58,8 @@ def check_bindable(arrays: Mapping[str, DeviceArray], batch: Batch) -> None:
 
 def bound_inference(lane: Lane, key: Key) -> Inference:
     """The inference of this lane that reads its inputs at these addresses; made where it is not there."""
-    return lane.inference(key[0], key=("bound", key), addresses=dict(key[1]))
+    name = ("bound", key)
+    return lane.known(key[0], name) or lane.inference(key[0], key=name, addresses=dict(key[1]))
 
 
 def start(lane: Lane, batch: Batch, feeds: Mapping[str, npt.NDArray[Any] | DeviceArray], bound: Container[Key]) -> None:
@@ -90,8 +91,11 @@ def start(lane: Lane, batch: Batch, feeds: Mapping[str, npt.NDArray[Any] | Devic
 def copied_inference(lane: Lane, batch: Batch, arrays: Mapping[str, DeviceArray]) -> Inference:
     """The inference of this lane into whose inputs those arrays are copied beforehand."""
     others = tuple(name for name, _ in batch.inputs if name not in arrays)
-    before = batch.copy_in(others) or _nothing
-    return lane.inference(batch.size, key=("copied", others), addresses={}, before=before)
+    name = ("copied", others)
+    found = lane.known(batch.size, name)
+    if found is not None:
+        return found
+    return lane.inference(batch.size, key=name, addresses={}, before=batch.copy_in(others) or _nothing)
 
 
 def wait_for_producers(lane: Lane, arrays: Mapping[str, DeviceArray]) -> None:

@@ -104,6 +104,10 @@ class Lane:
             self._inferences.keep(key, found)
         return found
 
+    def known(self, batch: int, key: Hashable) -> Inference | None:
+        """The inference with this key where it is there, which spares making what another would need."""
+        return self._inferences.get(batch, key)
+
     def drop(self, batch: int, key: Hashable) -> None:
         """Give the inference with this key back, where there is one."""
         self._inferences.drop(batch, key)
