@@ -110,14 +110,14 @@ def compile_bundle(
     if flavour == NO_ENGINE:
         if require_cached:
             raise UsageError("an engine is required, but the flavour `none` has none", hint="leave one of the two out")
-        return _nothing(bundle, "no engine was asked for: the bundle runs on onnxruntime", reporter)
+        return _nothing(bundle, "no engine was asked for: the bundle runs on the CPU", reporter)
     driver = cuda_driver()
     try:
         chosen = detect(flavour, driver)
     except EnvironmentMismatch as error:
         if flavour != "auto" or require_cached:
             raise
-        reason = f"no engine was built: {error.message}; the bundle runs on onnxruntime ({error.hint})"
+        reason = f"no engine was built: {error.message}; the bundle runs on the CPU ({error.hint})"
         return _nothing(bundle, reason, reporter)
     notes = [chosen.note] if chosen.note else []
     notes += [line.text() for line in known_bad(chosen.name, chosen.version)]

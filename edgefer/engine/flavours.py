@@ -22,7 +22,7 @@ FlavourName = Literal["tensorrt", "tensorrt_rtx"]
 FLAVOURS: tuple[FlavourName, ...] = get_args(FlavourName)
 EXTRAS: dict[FlavourName, str] = {"tensorrt": "edgefer[tensorrt]", "tensorrt_rtx": "edgefer[rtx]"}
 
-RTX_NOTE = "engine built, not run here; TensorRT-RTX builds for RTX-class GPUs: it is not for a Jetson"
+RTX_NOTE = "TensorRT-RTX builds for RTX-class GPUs, on any machine: its engines are not for a Jetson"
 
 
 @dataclass(frozen=True)

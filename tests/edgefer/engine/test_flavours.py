@@ -86,7 +86,6 @@ def test_on_aarch64_tensorrt_comes_with_jetpack() -> None:
 def test_every_text_on_rtx_says_what_it_is_not_for(install: Any) -> None:
     install(None, RTX)
     for text in (detect("auto", NO_GPU).note, install_hint("tensorrt_rtx", "x86_64")):
-        assert "built, not run here" in text
         assert "not for a Jetson" in text
     assert "not for a Jetson" in install_hint("tensorrt_rtx", "aarch64")
     install(TENSORRT)
