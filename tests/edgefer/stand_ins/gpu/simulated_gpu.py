@@ -17,35 +17,11 @@ from typing import Any
 
 import numpy.typing as npt
 from signatures import BINDINGS_ENUMS
-from simulated_driver import FUNCTIONS, NEEDS_NO_CONTEXT, UNSAFE_IN_CAPTURE
+from simulated_driver import FUNCTIONS
+from simulated_foreign import ForeignArray
 from simulated_memory import IllegalUse, Memory
+from simulated_rules import CLOSES, NEEDS_NO_CONTEXT, OPENS, PRIMARY, UNSAFE_IN_CAPTURE, Refused
 from simulated_streams import Capture, SimulatedEvent, SimulatedGraph, SimulatedStream, Work, collide
-
-PRIMARY = 0xC0DE
-"""The handle of the primary context."""
-
-
-OPENS = {
-    "cuDevicePrimaryCtxRetain": "context",
-    "cuModuleLoadDataEx": "module",
-    "cuMemAlloc": "memory",
-    "cuMemHostAlloc": "host memory",
-    "cuStreamCreate": "stream",
-    "cuStreamCreateWithPriority": "stream",
-    "cuStreamEndCapture": "graph",
-    "cuGraphInstantiate": "executable",
-    "cuEventCreate": "event",
-}
-CLOSES = {
-    "cuDevicePrimaryCtxRelease": "context",
-    "cuModuleUnload": "module",
-    "cuMemFree": "memory",
-    "cuMemFreeHost": "host memory",
-    "cuStreamDestroy": "stream",
-    "cuGraphDestroy": "graph",
-    "cuGraphExecDestroy": "executable",
-    "cuEventDestroy": "event",
-}
 
 
 @dataclass
@@ -57,48 +33,10 @@ class Fault:
     times: int | None = None
 
 
-class Refused(Exception):
-    """A function of the driver gives an error code, named as in cuda.h."""
-
-
 @dataclass
 class KernelEntry:
     structure: type[ctypes.Structure]
     run: Callable[..., None]
-
-
-@dataclass(eq=False)
-class ForeignArray:
-    """An array of another library's, which says so by the CUDA Array Interface."""
-
-    gpu: SimulatedGpu
-    address: int
-    shape: tuple[int, ...]
-    dtype: Any
-    stream: int | None = None
-
-    @property
-    def __cuda_array_interface__(self) -> dict[str, Any]:
-        return {
-            "version": 3,
-            "shape": self.shape,
-            "typestr": self.dtype.str,
-            "data": (self.address, False),
-            "strides": None,
-            "stream": self.stream,
-        }
-
-    def produce(self, array: npt.NDArray[Any]) -> None:
-        """Have its stream write new content, when its turn comes."""
-        content = array.copy()
-
-        def write() -> None:
-            self.gpu.view(self.address, self.shape, self.dtype)[...] = content
-
-        self.gpu.put(self.gpu.stream(self.stream or 1), Work("another library's kernel", write))
-
-    def free(self) -> None:
-        self.gpu.memory.free(self.address)
 
 
 @dataclass

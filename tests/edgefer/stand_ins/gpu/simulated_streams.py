@@ -83,6 +83,11 @@ class SimulatedGraph:
     launches: int = 0
 
 
+@dataclass(eq=False)
+class SimulatedExecutable(SimulatedGraph):
+    """A graph that can be launched."""
+
+
 def collide(stream: SimulatedStream, streams: list[SimulatedStream], work: Work) -> None:
     """Refuse work that uses what work on another stream, not done yet, uses too.
 
