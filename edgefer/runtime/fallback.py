@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
 
 from edgefer.engine.driver import cuda_driver
@@ -13,13 +16,29 @@ PASSED_OVER = (BundleError, EnvironmentMismatch, CompileError, EngineIncompatibl
 """What a runner raises that cannot be had here, or not for this graph: another may serve it. With EnvironmentMismatch
 come DeviceError, PluginMissing and EngineMissing."""
 
+_SAID: ContextVar[set[str] | None] = ContextVar("edgefer_said", default=None)
+
+
+@contextmanager
+def warning_once() -> Iterator[None]:
+    """Inside of the block a GPU that is not used is warned of once for each reason: several graphs open as one."""
+    token = _SAID.set(set())
+    try:
+        yield
+    finally:
+        _SAID.reset(token)
+
 
 def warn_of_unused_gpu(reason: str) -> None:
     """Warn with the reason where this machine has an NVIDIA GPU; it is no news on one that has none.
 
     The warning is laid at the line outside edgefer that opened the session.
     """
-    gpus = cuda_driver().gpus
+    said, gpus = _SAID.get(), cuda_driver().gpus
+    if said is not None:
+        if reason in said:
+            return
+        said.add(reason)
     if gpus:
         message = (
             f"the NVIDIA GPU of this machine ({gpus[0].name}) is not used, the CPU answers: {reason}; "

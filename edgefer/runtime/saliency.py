@@ -18,6 +18,7 @@ from edgefer.bundle.manifest import GraphSpec, InputSpec
 from edgefer.errors import InputError, UsageError
 from edgefer.runtime.cpu_form import Asked
 from edgefer.runtime.estimate import Estimate
+from edgefer.runtime.fallback import warning_once
 from edgefer.runtime.geometry import Box
 from edgefer.runtime.gpu_settings import GpuSettings
 from edgefer.runtime.preprocess import ColourOrder, Image, Preprocessor, checked_image
@@ -73,7 +74,7 @@ class SaliencySession:
         opened = bundle if isinstance(bundle, Bundle) else Bundle.read(bundle)
         served, maker = serving(opened)
         self._every = every or max(1, round(1 / maker.rate))
-        with ExitStack() as stack:
+        with ExitStack() as stack, warning_once():
 
             def session(graph: GraphSpec) -> Session:
                 made = Session(opened, device=device, threads=threads, graph=graph.role, cpu_form=cpu_form, gpu=gpu)

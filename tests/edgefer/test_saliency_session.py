@@ -35,8 +35,9 @@ from edgefer.bundle.manifest import (  # noqa: E402
     Provenance,
     SaliencySpec,
 )
-from edgefer.errors import BundleError, InputError, UsageError  # noqa: E402
-from edgefer.runtime import runners  # noqa: E402
+from edgefer.engine.driver import CudaDriver, Gpu  # noqa: E402
+from edgefer.errors import BundleError, DeviceError, EdgeferWarning, InputError, UsageError  # noqa: E402
+from edgefer.runtime import fallback, runners  # noqa: E402
 from edgefer.runtime import saliency as runtime  # noqa: E402
 from edgefer.runtime.gpu_settings import GpuSettings  # noqa: E402
 from edgefer.runtime.onnxruntime_runner import OnnxRuntimeRunner  # noqa: E402
@@ -384,6 +385,20 @@ def test_both_graphs_get_what_may_be_taken_of_a_gpu(monkeypatch: pytest.MonkeyPa
         saliency: Any = following.info["saliency"]
         assert (following.info["device"], saliency["device"]) == ("tensorrt", "tensorrt")
     assert [(str(each.graph.role), each.gpu) for each in asked] == [("saliency", gpu), ("visible", gpu)]
+
+
+def test_a_gpu_that_neither_graph_uses_is_warned_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(request: runners.RunnerRequest) -> OnnxRuntimeRunner:
+        raise DeviceError("cuInit failed: CUDA_ERROR_UNKNOWN")
+
+    entry = runners.RunnerEntry("tensorrt", "tensorrt", lambda: None, refuses)
+    monkeypatch.setattr(runners, "RUNNERS", (entry, *runners.RUNNERS[1:]))
+    gpu = Gpu(name="Orin", compute_capability="8.7", memory_bytes=1 << 30)
+    monkeypatch.setattr(fallback, "cuda_driver", lambda: CudaDriver(version="12.6", gpus=(gpu,)))
+    for _ in range(2):
+        with pytest.warns(EdgeferWarning, match="cuInit failed") as caught:
+            SaliencySession(made())
+        assert [each.filename for each in caught] == [__file__]
 
 
 def test_what_cannot_be_is_refused() -> None:
