@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -71,27 +72,32 @@ def seen(planes: Sequence[Plane], view: View, size: Size) -> tuple[list[Pixels],
     rows, columns = planes[0].pixels.shape[:2]
     left, top, right, bottom = view.crop
     picture = (max(left, 0), max(top, 0), min(right, columns), min(bottom, rows))
-    found = [np.zeros((height, width, *plane.pixels.shape[2:]), plane.dtype) for plane in planes]
     if picture[0] >= picture[2] or picture[1] >= picture[3]:
-        return found, np.zeros(size, np.float32)
+        nothing = [np.zeros((height, width, *plane.pixels.shape[2:]), plane.dtype) for plane in planes]
+        return nothing, np.zeros(size, np.float32)
     # The kernel has the homography in single precision.
     matrix = view.to_source.astype(np.float32).astype(np.float64)
     across, down = (min(max(count, 1), MOST_SAMPLES) for count in view.samples)
     band = max(1, _BAND // (width * across * down))
     share: Share | None = None
+    bands: list[list[Pixels]] = []
     for first in range(0, height, band):
         part = slice(first, min(first + band, height))
         grid = _Grid(matrix @ _to_input(across, down, first), part.stop - first, width, across, down)
-        inside = grid.inside(picture)
-        if inside is not None:
+        partly = grid.partly(picture)
+        if partly is not None:
             share = np.ones(size, np.float32) if share is None else share
-            counts = _counts(inside, grid)
-            np.divide(counts, across * down, out=share[part], casting="same_kind")
-        for plane, target in zip(planes, found, strict=True):
-            warped = _take(plane, grid, picture, target[part])
-            if inside is not None and warped is not None:
-                _leave_out(warped, inside, counts, grid, target[part])
-    return found, share
+            np.divide(partly.counts, across * down, out=share[part], casting="same_kind")
+        bands.append([_mean(plane, grid, picture, partly) for plane in planes])
+    return bands[0] if len(bands) == 1 else [np.concatenate(parts) for parts in zip(*bands, strict=True)], share
+
+
+@dataclass(frozen=True)
+class _Partly:
+    """Where not all samples lie in the picture: which do, and how many of each pixel of the input."""
+
+    inside: Inside
+    counts: npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,7 @@ class _Grid:
         """Rows and columns of samples."""
         return self.height * self.down, self.width * self.across
 
+    @cached_property
     def bounds(self) -> tuple[float, float, float, float] | None:
         """The least and greatest columns and rows of the frame that are sampled: left, top, right, bottom. None where
         the horizon runs through: a homography maps convex areas to convex ones only on one side of it."""
@@ -121,17 +128,18 @@ class _Grid:
             x, y = corners[:2] / w
         return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
-    def inside(self, picture: Box) -> Inside | None:
+    def partly(self, picture: Box) -> _Partly | None:
         """Which samples lie in the picture; None where all do."""
-        edges = np.array(picture) - 0.5
-        bounds = self.bounds()
+        edges = [edge - 0.5 for edge in picture]
+        bounds = self.bounds
         if bounds is not None and (
             bounds[0] >= edges[0] and bounds[1] >= edges[1] and bounds[2] < edges[2] and bounds[3] < edges[3]
         ):
             return None
         x, y = self._positions()
         # A position that is not a number is nowhere.
-        return np.asarray((x >= edges[0]) & (x < edges[2]) & (y >= edges[1]) & (y < edges[3]))
+        inside = np.asarray((x >= edges[0]) & (x < edges[2]) & (y >= edges[1]) & (y < edges[3]))
+        return _Partly(inside, _counts(inside, self))
 
     def _positions(self) -> tuple[Matrix, Matrix]:
         """Columns and rows of the samples in the frame; one row, and one column, where they depend on no more."""
@@ -152,8 +160,8 @@ def _to_input(across: int, down: int, first: int) -> Matrix:
     )
 
 
-def _take(plane: Plane, grid: _Grid, picture: Box, target: Pixels) -> Pixels | None:
-    """The means of a grid's samples of a plane; gives the samples where there are several of a pixel."""
+def _mean(plane: Plane, grid: _Grid, picture: Box, partly: _Partly | None) -> Pixels:
+    """The means of a grid's samples of a plane."""
     scale = plane.scale
     to_plane = np.array([[scale, 0, plane.right], [0, scale, plane.down], [0, 0, 1]]) @ grid.matrix
     # Of a plane of half the size, the pixels that the picture touches.
@@ -169,17 +177,23 @@ def _take(plane: Plane, grid: _Grid, picture: Box, target: Pixels) -> Pixels | N
     pixels = plane.pixels[top:bottom, left:right].astype(plane.dtype, copy=plane.precise)
     from_corner = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]]) @ to_plane
     cv2 = opencv()
-    warped = _warped(cv2, pixels, from_corner, grid.size)
+    border = cv2.BORDER_REPLICATE
+    if partly is not None:
+        # Much may lie beside the picture, and what is constant takes OpenCV less time.
+        pixels, border = cv2.copyMakeBorder(pixels, 1, 1, 1, 1, border), cv2.BORDER_CONSTANT
+        from_corner = np.array([[1, 0, 1], [0, 1, 1], [0, 0, 1.0]]) @ from_corner
+    warped = _warped(cv2, pixels, from_corner, grid.size, border)
     if grid.across == grid.down == 1:
-        target[...] = warped
-        return None
-    target[...] = cv2.resize(warped, (grid.width, grid.height), interpolation=cv2.INTER_AREA)
-    return warped
+        return warped
+    mean = np.asarray(cv2.resize(warped, (grid.width, grid.height), interpolation=cv2.INTER_AREA))
+    if partly is not None:
+        _leave_out(warped, partly, grid, mean)
+    return mean
 
 
 def _touched(grid: _Grid, plane: Plane, box: Box) -> Box:
     """The part of a box of a plane's pixels that the grid reaches."""
-    bounds = grid.bounds()
+    bounds = grid.bounds
     if bounds is None:
         return box
     left, right = (bounds[place] * plane.scale + plane.right for place in (0, 2))
@@ -196,9 +210,9 @@ def _touched(grid: _Grid, plane: Plane, box: Box) -> Box:
     )
 
 
-def _warped(cv2: Any, pixels: Pixels, matrix: Matrix, size: Size) -> Pixels:
+def _warped(cv2: Any, pixels: Pixels, matrix: Matrix, size: Size, border: int) -> Pixels:
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    wanted, border = size[::-1], cv2.BORDER_REPLICATE
+    wanted = size[::-1]
     if matrix[2, 0] == matrix[2, 1] == 0:
         affine = matrix[:2] / matrix[2, 2]
         return np.asarray(cv2.warpAffine(pixels, affine, wanted, flags=flags, borderMode=border))
@@ -216,9 +230,9 @@ def _counts(inside: Inside, grid: _Grid) -> npt.NDArray[np.uint16]:
     return np.asarray(cv2.resize(scaled, (grid.width, grid.height), interpolation=cv2.INTER_AREA))
 
 
-def _leave_out(warped: Pixels, inside: Inside, counts: npt.NDArray[np.uint16], grid: _Grid, target: Pixels) -> None:
+def _leave_out(warped: Pixels, partly: _Partly, grid: _Grid, target: Pixels) -> None:
     """Take the mean anew for the pixels of which some samples lie in the picture and some beside it."""
-    kept = inside.reshape(grid.height, grid.down, grid.width, grid.across)
+    counts, kept = partly.counts, partly.inside.reshape(grid.height, grid.down, grid.width, grid.across)
     rows, columns = np.nonzero((counts > 0) & (counts < grid.across * grid.down))
     if not rows.size:
         return
