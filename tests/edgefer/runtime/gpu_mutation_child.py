@@ -82,6 +82,7 @@ def checks() -> Iterator[tuple[str, Callable[[], None]]]:
     yield "answers", work.check_answers
     yield "reverse order", release.check_reverse_order
     yield "replay", work.check_replay_is_all_there_is
+    yield "frames", work.check_frames
     yield "producers", work.check_producers_are_waited_for
     yield "plain before capture", work.check_plain_before_capture
     yield "lanes", work.check_lanes

@@ -149,6 +149,18 @@ QUICK = (
         "        pass\n",
     ),
     mutation(
+        "the memory of frames goes before their graph",
+        "runtime/gpu_stages.py",
+        "self._device.hold(self._lane.dropping(1, key))",
+        "self._device.hold(lambda: None)",
+    ),
+    mutation(
+        "frames are not written",
+        "runtime/gpu_stage.py",
+        "                np.copyto(target, plane)\n",
+        "                pass\n",
+    ),
+    mutation(
         "an array on the GPU is not copied",
         "runtime/device_feeds.py",
         "            lane.stream.copy_between(batch.addresses[name], value.address, value.nbytes)\n",

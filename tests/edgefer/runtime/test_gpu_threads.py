@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 import session_checks as checks
 import simulated_session as tiny
+import work_checks as work
 from session_checks import Setting
 from simulation import Simulation, simulate
 
 from edgefer.errors import UsageError
+from edgefer.kernels.preprocess import PreprocessParams
 from edgefer.runtime.session import Session
 
 THREADS = 8
@@ -30,6 +32,7 @@ class Workload:
 
     def __init__(self, session: Session, simulation: Simulation) -> None:
         self.session, self.simulation = session, simulation
+        simulation.gpu.kernel("edgefer_preprocess_f32n", PreprocessParams, work.plain)
         self.examples = [tiny.feeds(1, seed) for seed in range(6)]
         self.batches = [tiny.feeds(4, 10 + seed) for seed in range(3)]
         self.answers = [tiny.logits(each) for each in self.examples]
@@ -39,7 +42,10 @@ class Workload:
 
     def step(self, rng: random.Random) -> None:
         way: Callable[[random.Random], None] = rng.choice(
-            [self.one, self.batch, self.device, self.device_batch, self.mixed, self.later, self.into, self.bind]
+            [
+                *(self.one, self.batch, self.device, self.device_batch, self.mixed, self.later, self.into, self.bind),
+                self.frames,
+            ]
         )
         way(rng)
 
@@ -78,6 +84,12 @@ class Workload:
         out = {"logits": np.full((1, 5), np.nan, np.float32)}
         self.session.run(self.examples[number], out=out)
         same(out["logits"], self.answers[number])
+
+    def frames(self, rng: random.Random) -> None:
+        visible, infrared = rng.randrange(256), rng.randrange(65536)
+        size = (10 + rng.randrange(6), 20)  # of more sizes than graphs are kept for
+        answer = self.session.infer_images(**work.plain_frames(visible, infrared, size))
+        same(answer.logits, tiny.logits(work.plain_feeds(visible, infrared))[0])
 
     def bind(self, rng: random.Random) -> None:
         if rng.random() < 0.2:

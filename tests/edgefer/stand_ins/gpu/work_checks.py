@@ -138,24 +138,40 @@ def check_replay_is_all_there_is(setting: Setting = ONE) -> None:
 
 
 def check_frames(setting: Setting = ONE) -> None:
-    """Camera frames are one launch and an event, too, whatever is seen of them."""
+    """Camera frames are one launch and an event, too, whatever is in them."""
     with opened(setting) as (session, simulation):
-        simulation.gpu.kernel("edgefer_preprocess_f32n", PreprocessParams, _black)
-        visible, infrared = np.zeros((20, 30, 3), np.uint8), np.zeros((10, 12), np.uint16)
-        for _ in range(setting.streams):
-            session.infer_images(visible=visible, infrared=infrared)
-        for _ in range(3):
+        simulation.gpu.kernel("edgefer_preprocess_f32n", PreprocessParams, plain)
+        session.infer_images(**plain_frames(0, 0, (20, 30)))
+        for grey in (0, 100, 7):
             with simulation.gpu.recording() as calls:
-                answer = session.infer_images(visible=visible, infrared=infrared)
+                answer = session.infer_images(**plain_frames(grey, 3 * grey, (20, 30)))
             assert names(calls) == REPLAY
-            black = {name: np.zeros_like(value) for name, value in tiny.feeds(1).items()}
-            assert_answer(session, black, answer)
+            assert_answer(session, plain_feeds(grey, 3 * grey), answer)
         assert_answer(session, tiny.feeds(1), session.infer(**tiny.feeds(1)))
 
 
-def _black(gpu: SimulatedGpu, parameters: PreprocessParams, grid: tuple[int, ...]) -> None:
-    for address, channels in ((parameters.y, 3), (parameters.y_infrared, 1)):
-        gpu.view(address, (channels, 8, 8), np.float32)[...] = 0
+def plain(gpu: SimulatedGpu, parameters: PreprocessParams, grid: tuple[int, ...]) -> None:
+    """A kernel for frames of one colour: what is in their first pixel, as part of the largest."""
+    visible = gpu.view(parameters.visible, (1,), np.uint8)[0] / 255
+    infrared = gpu.view(parameters.infrared, (1,), np.uint16)[0] / 65535
+    gpu.view(parameters.y, (3, 8, 8), np.float32)[...] = visible
+    gpu.view(parameters.y_infrared, (1, 8, 8), np.float32)[...] = infrared
+
+
+def plain_frames(visible: int, infrared: int, size: tuple[int, int]) -> dict[str, Any]:
+    """Frames of one colour, the visible one of that size."""
+    return {
+        "visible": np.full((*size, 3), visible, np.uint8),
+        "infrared": np.full((10, 12), infrared, np.uint16),
+    }
+
+
+def plain_feeds(visible: int, infrared: int) -> dict[str, Any]:
+    """What `plain` makes of them."""
+    return {
+        "visible": np.full((1, 3, 8, 8), visible / 255, np.float32),
+        "infrared": np.full((1, 1, 8, 8), infrared / 65535, np.float32),
+    }
 
 
 def check_plain_before_capture(setting: Setting = ONE) -> None:
