@@ -89,9 +89,32 @@ plugin:
 	cmake --build build/plugin --parallel
 
 # Kernels and sessions on this machine's NVIDIA GPU: right, how fast, against what. Writes
-# benchmarks/results/DEVICE.json.
-gpu-check: $(STAMP)
-	$(PY) -m benchmarks.gpu_check
+# benchmarks/results/DEVICE.json. On a Jetson it has an environment of its own, which sees JetPack's TensorRT and has no
+# PyTorch but one that JetPack's owner has installed.
+CUDA ?= /usr/local/cuda
+TEGRA := $(wildcard /etc/nv_tegra_release)
+GPU_VENV := $(if $(TEGRA),.venv-jetson,$(VENV))
+
+gpu-check: $(GPU_VENV)/.edgefer-gpu
+	$(GPU_VENV)/bin/python -m benchmarks.gpu_check
+
+$(VENV)/.edgefer-gpu: $(STAMP)
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable ".[device]"
+	$(call pycuda,$(PY))
+	touch $@
+
+# The bindings are of the major release of JetPack's CUDA: later ones ask its driver for functions that it does not have.
+.venv-jetson/.edgefer-gpu: pyproject.toml
+	$(PYTHON) -m venv --system-site-packages .venv-jetson
+	.venv-jetson/bin/python -m pip install --quiet --upgrade "pip>=24.1"
+	.venv-jetson/bin/python -m pip install --quiet --editable ".[device,cpu,vision]" \
+	    "cuda-bindings==$$($(CUDA)/bin/nvcc --version | sed -n 's/.*release \([0-9]*\).*/\1/p').*"
+	$(call pycuda,.venv-jetson/bin/python)
+	touch $@
+
+# pycuda has no wheels. Where it cannot be compiled, the check says that its parts about sessions are absent.
+pycuda = PATH="$(CUDA)/bin:$$PATH" $(1) -m pip install --quiet --no-binary pycuda "pycuda>=2024.1.2" || \
+    echo "pycuda cannot be compiled here (docs/on-the-jetson.md): nothing will be said of sessions"
 
 bench-synthetic: $(STAMP)
 	$(PY) benchmarks/synthetic_study.py
@@ -143,4 +166,4 @@ docs: $(STAMP)
 	$(PY) -m edgefer.cli.reference
 
 clean:
-	rm -rf $(VENV) $(DEMO) $(BENCH_OUTPUT) build/kernels .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-jetson $(DEMO) $(BENCH_OUTPUT) build/kernels .pytest_cache .mypy_cache .ruff_cache

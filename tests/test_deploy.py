@@ -145,3 +145,21 @@ def test_the_list_of_components_fits_its_schema(tmp_path: Path) -> None:
     assert listed["bomFormat"] == "CycloneDX"
     assert listed["metadata"]["component"]["name"] == "edgefer"
     assert {"numpy", "msgspec"} <= {component["name"] for component in listed["components"]}
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+@pytest.mark.parametrize(("tegra", "folder"), [("", ".venv"), ("/etc/nv_tegra_release", ".venv-jetson")])
+def test_the_check_of_a_gpu_is_one_command(tegra: str, folder: str) -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", "--always-make", "gpu-check", f"TEGRA={tegra}", "VENV=.venv"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = done.stdout.replace("\\\n", " ").splitlines()
+    assert lines[-1] == f"{folder}/bin/python -m benchmarks.gpu_check"
+    (pycuda,) = [line for line in lines if "--no-binary pycuda" in line]
+    assert pycuda.startswith('PATH="/usr/local/cuda/bin:$PATH" ' + folder)
+    assert ("--system-site-packages" in done.stdout) == bool(tegra)
+    assert ("export" in done.stdout) != bool(tegra)
