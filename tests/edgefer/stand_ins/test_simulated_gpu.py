@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import re
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from simulated_gpu import PRIMARY
 from simulated_memory import IllegalUse
 from simulated_tensorrt import EngineSpec, ILogger
 from simulation import Simulation, simulate
+
+import edgefer
 
 DOUBLE = EngineSpec(
     {"x": ((-1, 4), "float32")}, {"y": ((-1, 4), "float32")}, lambda feeds: {"y": 2 * feeds["x"]}, batches=(1, 4)
@@ -85,6 +89,14 @@ def test_every_function_of_the_table_is_simulated_and_no_other() -> None:
     for name in TENSORRT:
         owner, _, method = name.rpartition(".")
         assert callable(getattr(parts.get(owner, simulation.trt), method)), name
+
+
+def test_whatever_the_runtime_calls_of_the_driver_is_in_the_table() -> None:
+    package = Path(edgefer.__file__).parent
+    sources = [*package.glob("kernels/*.py"), *package.glob("runtime/**/*.py")]
+    called = {name for path in sources for name in re.findall(r"\bcu[A-Z]\w+", path.read_text(encoding="utf-8"))}
+    assert len(called) > 20
+    assert called <= set(BINDINGS)
 
 
 def test_the_enumerations_have_the_numbers_of_the_real_bindings() -> None:
