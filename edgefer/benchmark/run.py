@@ -139,7 +139,14 @@ class _Benchmark:
         spec, gpu = self._spec, self._spec.gpu
         if spec.wants("throughput"):  # whose streams share this session
             gpu = replace(gpu, streams=min(MOST_STREAMS, max(*spec.streams, gpu.streams)))
-        return Session(self._bundle, device=spec.device, threads=spec.threads, graph=spec.graph, gpu=gpu)
+        return Session(
+            self._bundle,
+            device=spec.device,
+            threads=spec.threads,
+            graph=spec.graph,
+            gpu=gpu,
+            reporter=self._reporter,
+        )
 
     def _look(self) -> None:
         self._moments.append(self._observer.moment(self._now()))

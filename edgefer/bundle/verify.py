@@ -18,6 +18,7 @@ from edgefer.errors import EdgeferError, EnvironmentMismatch, UsageError
 from edgefer.signing import check_signature, signature_path
 
 if TYPE_CHECKING:
+    from edgefer.progress import Reporter
     from edgefer.runtime.gpu_settings import GpuSettings
     from edgefer.runtime.session import Session
 
@@ -60,6 +61,7 @@ def verify_bundle(
     *,
     threads: int | None = None,
     gpu: GpuSettings | None = None,
+    reporter: Reporter | None = None,
     signed: Signed | None = None,
 ) -> VerifyReport:
     """Check a bundle from its bytes to its answers: file, signature where a key is given, layout, schema, digests,
@@ -71,6 +73,7 @@ def verify_bundle(
         device: where the golden inputs are run, as for `Session`.
         threads: likewise.
         gpu: likewise.
+        reporter: likewise.
         signed: who has to have signed the file. Nothing more of one that is not signed so is looked at.
 
     Raises:
@@ -85,7 +88,8 @@ def verify_bundle(
         from edgefer.runtime.session import Session
 
         _check_embedding(run, bundle)
-        info = _check_graphs(run, bundle, partial(Session, bundle, device=device, threads=threads, gpu=gpu))
+        opens = partial(Session, bundle, device=device, threads=threads, gpu=gpu, reporter=reporter)
+        info = _check_graphs(run, bundle, opens)
     return VerifyReport(
         path=str(path),
         digest=bundle.digest if bundle else "",

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> Outcome:
     from edgefer_export.data.feeds import Feeds
 
     told = reporter(arguments)
-    options = session_options(arguments)
+    options = session_options(arguments, told)
     bundle = Bundle.read(arguments.bundle)
     labels = bundle.manifest.labels
     if not labels:

@@ -78,9 +78,14 @@ def gpu_settings(arguments: argparse.Namespace) -> GpuSettings:
     return GpuSettings(**{_FIELDS[name]: value for name, value in given.items()})
 
 
-def session_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The arguments of a `Session` that a command line has: device, threads and gpu."""
-    return {"device": device(arguments), "threads": arguments.threads, "gpu": gpu_settings(arguments)}
+def session_options(arguments: argparse.Namespace, told: Reporter) -> dict[str, Any]:
+    """The arguments of a `Session` that a command line has: device, threads, gpu and reporter."""
+    return {
+        "device": device(arguments),
+        "threads": arguments.threads,
+        "gpu": gpu_settings(arguments),
+        "reporter": told,
+    }
 
 
 @contextmanager

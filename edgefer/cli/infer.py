@@ -38,8 +38,8 @@ def run(arguments: argparse.Namespace) -> Outcome:
     from edgefer.bundle.container import Bundle
 
     told = reporter(arguments)
-    options = session_options(arguments)
-    with told.task("answering"), warnings_as_notes(told):
+    options = session_options(arguments, told)
+    with warnings_as_notes(told):
         bundle = Bundle.read(arguments.bundle)
         estimate, info = _answer(bundle, images, options)
     tell(told, info)

@@ -39,10 +39,10 @@ def run(arguments: argparse.Namespace) -> Outcome:
     if arguments.signature is not None and arguments.key is None:
         raise UsageError("--signature needs the key to check it with.", hint="--key PUBLIC.pem")
     signed = None if arguments.key is None else Signed(key=arguments.key, signature=arguments.signature)
-    options = session_options(arguments)
-    archive = _is_archive(Path(arguments.bundle))
     told = reporter(arguments)
-    with told.task("checking"), warnings_as_notes(told):
+    options = session_options(arguments, told)
+    archive = _is_archive(Path(arguments.bundle))
+    with warnings_as_notes(told):
         if archive:
             report = verify_archive(arguments.bundle, signed=signed)
         else:

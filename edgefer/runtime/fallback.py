@@ -14,7 +14,7 @@ from edgefer.errors import BundleError, CompileError, EdgeferWarning, EngineInco
 
 PASSED_OVER = (BundleError, EnvironmentMismatch, CompileError, EngineIncompatible)
 """What a runner raises that cannot be had here, or not for this graph: another may serve it. With EnvironmentMismatch
-come DeviceError, PluginMissing and EngineMissing."""
+come DeviceError and PluginMissing."""
 
 _SAID: ContextVar[set[str] | None] = ContextVar("edgefer_said", default=None)
 

@@ -31,7 +31,7 @@ class GpuSettings:
             as on a Jetson.
         plugins: how the operators of edgefer are compiled: "plugin", "inline" or "auto"; None as the bundle says.
         cache: the folder that engines are kept in; None for the user's.
-        require_cached: build no engine; one that is not in the cache is an error.
+        require_cached: build no engine; one that is not in the cache is an error, with device="auto" too.
         timeout: seconds that compiling may take; None for no limit.
         ordinal: which GPU, as CUDA counts them.
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from edgefer.bundle.container import Bundle
 from edgefer.bundle.manifest import GraphSpec
+from edgefer.progress import Reporter
 from edgefer.runtime.cpu_form import Asked
 from edgefer.runtime.device_array import DeviceArray
 from edgefer.runtime.gpu_settings import GpuSettings
@@ -89,7 +90,7 @@ class RunnerRequest:
     What the opening does beside loading the graph goes into `seconds`, by stage ("form": deriving the CPU's own form);
     what the runner was set to beyond the request goes into `settings`. `cpu_form` is read by onnxruntime alone: which
     form of the graph to run, see `edgefer.runtime.cpu_form`. `gpu` is read by TensorRT alone; None for the usual
-    settings.
+    settings. `reporter` hears of a long opening, such as the compiling of an engine.
     """
 
     bundle: Bundle
@@ -101,3 +102,4 @@ class RunnerRequest:
     settings: dict[str, str] = field(default_factory=dict)
     cpu_form: Asked = "auto"
     gpu: GpuSettings | None = None
+    reporter: Reporter | None = None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from edgefer.errors import BundleError, EdgeferError, EnvironmentMismatch, UsageError
+from edgefer.errors import BundleError, EdgeferError, EngineMissing, EnvironmentMismatch, UsageError
 from edgefer.runtime import openvino_library
 from edgefer.runtime.cpu_form import Asked
 from edgefer.runtime.fallback import PASSED_OVER, warn_of_unused_gpu
@@ -123,6 +123,7 @@ def open_runner(device: str, request: RunnerRequest) -> Opened:
         UsageError: `device` is none of `devices()`, or the runner of that name cannot do what is asked.
         EnvironmentMismatch: that device cannot be had here, or what its runner needs is not installed.
         BundleError: the graph cannot be loaded.
+        EngineMissing: an engine is required that the cache does not hold, on a machine that could run it.
         CompileError, EngineIncompatible: the graph cannot be compiled for the GPU, or its engine does not answer right.
     """
     if device not in devices():
@@ -142,6 +143,8 @@ def open_runner(device: str, request: RunnerRequest) -> Opened:
                 with _forgotten_on_failure(entry.name, request):
                     runner = entry.open(request)
             except PASSED_OVER as error:
+                if isinstance(error, EngineMissing):  # an engine was required: answering without one is no answer
+                    raise
                 if entry is candidates[-1]:
                     if not passed_over:
                         raise

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from edgefer.bundle.container import Bundle
 from edgefer.bundle.manifest import GraphSpec, InputSpec
 from edgefer.errors import InputError, UsageError
+from edgefer.progress import Reporter
 from edgefer.runtime.cpu_form import Asked
 from edgefer.runtime.estimate import Estimate
 from edgefer.runtime.fallback import warning_once
@@ -51,7 +52,8 @@ class SaliencySession:
     Args:
         bundle: a bundle with a saliency graph, or the path of one.
         every: run the saliency graph on one frame of so many; None takes the `rate` of the bundle.
-        device, threads, cpu_form, gpu: of both graphs, as `Session` takes them; a limit of memory is that of each.
+        device, threads, cpu_form, gpu, reporter: of both graphs, as `Session` takes them; a limit of memory is that of
+            each.
 
     Raises:
         InputError: the bundle has no saliency graph that serves another.
@@ -68,6 +70,7 @@ class SaliencySession:
         threads: int | None = None,
         cpu_form: Asked = "auto",
         gpu: GpuSettings | None = None,
+        reporter: Reporter | None = None,
     ) -> None:
         if every is not None and (not isinstance(every, int) or every < 1):
             raise UsageError(f"the saliency graph runs every {every!r} frames, expected a whole number from 1")
@@ -77,7 +80,15 @@ class SaliencySession:
         with ExitStack() as stack, warning_once():
 
             def session(graph: GraphSpec) -> Session:
-                made = Session(opened, device=device, threads=threads, graph=graph.role, cpu_form=cpu_form, gpu=gpu)
+                made = Session(
+                    opened,
+                    device=device,
+                    threads=threads,
+                    graph=graph.role,
+                    cpu_form=cpu_form,
+                    gpu=gpu,
+                    reporter=reporter,
+                )
                 return stack.enter_context(made)
 
             # The classifier is closed first: it needs the maps, and not the other way round.

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from edgefer.bundle.container import Bundle
 from edgefer.bundle.manifest import GraphSpec
 from edgefer.errors import InputError, UsageError
+from edgefer.progress import Reporter
 from edgefer.runtime.answers import Answers
 from edgefer.runtime.binding import Binder, Bound
 from edgefer.runtime.calls import Calls, Submit
@@ -49,6 +50,7 @@ class Session:
             is; "reduced" is a derived form with 7-bit weights, for x86 CPUs without VNNI. `info` says which one runs,
             and why. The bundle's verdict is on the deployed graph.
         gpu: what the session may take of a GPU, and where its engine is kept; None is what `GpuSettings` has.
+        reporter: hears of the progress of compiling an engine, which may take minutes.
 
     Raises:
         BundleError: the file is not a whole bundle, or its graph is not what its manifest says.
@@ -70,13 +72,16 @@ class Session:
         graph: str | None = None,
         cpu_form: Asked = "auto",
         gpu: GpuSettings | None = None,
+        reporter: Reporter | None = None,
     ) -> None:
         check_asked(threads, cpu_form, gpu)
         seconds: dict[str, float] = {}
         made = read(bundle, seconds)
         self._manifest, self._graph = made.manifest, made.graph(graph)
         answers = Answers(made, self._graph)
-        request = RunnerRequest(made, self._graph, threads, optimise, seconds=seconds, cpu_form=cpu_form, gpu=gpu)
+        request = RunnerRequest(
+            *(made, self._graph, threads, optimise), seconds=seconds, cpu_form=cpu_form, gpu=gpu, reporter=reporter
+        )
         found, self._batches = opened(device, request)
         self._runner: Runner | None = found.runner
         self._on_gpu = found.device != CPU
@@ -283,10 +288,20 @@ def load(
     graph: str | None = None,
     cpu_form: Asked = "auto",
     gpu: GpuSettings | None = None,
+    reporter: Reporter | None = None,
 ) -> Session:
     """Open a bundle: `Session` under the name that reads well.
 
     >>> with edgefer.load("network.edgefer") as network:  # doctest: +SKIP
     ...     print(network.infer_images(visible=frame, infrared=heat).label)
     """
-    return Session(bundle, device=device, threads=threads, optimise=optimise, graph=graph, cpu_form=cpu_form, gpu=gpu)
+    return Session(
+        bundle,
+        device=device,
+        threads=threads,
+        optimise=optimise,
+        graph=graph,
+        cpu_form=cpu_form,
+        gpu=gpu,
+        reporter=reporter,
+    )

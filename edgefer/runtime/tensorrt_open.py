@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from edgefer.engine.register import register_plugins
 from edgefer.engine.report import EngineReport
 from edgefer.errors import EdgeferError, EdgeferWarning, EngineIncompatible, EnvironmentMismatch
 from edgefer.kernels.driver import load_bindings
-from edgefer.progress import Silent
+from edgefer.progress import Advance, Reporter, Silent
 from edgefer.runtime import engine_check, tensorrt_log
 from edgefer.runtime.cuda import CudaDevice
 from edgefer.runtime.cuda_errors import load_pycuda
@@ -183,6 +183,21 @@ class _Opening:
         return "; ".join(said)
 
 
+class _Noted:
+    """A reporter that keeps the notes beside telling them."""
+
+    def __init__(self, listener: Reporter) -> None:
+        self._listener = listener
+        self.notes: list[str] = []
+
+    def task(self, name: str, total: int | None = None) -> AbstractContextManager[Advance]:
+        return self._listener.task(name, total)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+        self._listener.note(text)
+
+
 class _Told:
     """Says once that something is not replayed from a graph."""
 
@@ -203,7 +218,7 @@ class _Told:
 def _engine(
     request: RunnerRequest, settings: GpuSettings, flavour: Flavour, driver: CudaDriver, cache: EngineCache
 ) -> tuple[Path, EngineReport, bool]:
-    reporter = Silent()
+    reporter = _Noted(request.reporter or Silent())
     work = BundleWork(
         request.bundle,
         flavour,

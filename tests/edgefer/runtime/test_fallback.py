@@ -33,7 +33,7 @@ from edgefer.runtime.session import Session
 pytest.importorskip("onnxruntime")
 
 GPU = CudaDriver(version="12.6", gpus=(Gpu(name="Orin", compute_capability="8.7", memory_bytes=1 << 30),))
-ERRORS = (BundleError, CompileError, DeviceError, EngineIncompatible, EngineMissing, EnvironmentMismatch, PluginMissing)
+ERRORS = (BundleError, CompileError, DeviceError, EngineIncompatible, EnvironmentMismatch, PluginMissing)
 
 
 def refusing(error: Exception) -> RunnerEntry:
@@ -80,6 +80,13 @@ def test_with_tensorrt_asked_for_it_is_an_error(tiny_bundle: Bundle, with_gpu: A
     with pytest.raises(kind, match="it will not") as caught:
         Session(tiny_bundle, device="tensorrt")
     assert (caught.value.hint, caught.value.details) == ("do this", "a log")
+
+
+def test_an_engine_that_is_required_and_missing_is_an_error_either_way(tiny_bundle: Bundle, with_gpu: Any) -> None:
+    with_gpu(refusing(EngineMissing("none is there")))
+    for device in ("auto", "tensorrt"):
+        with pytest.raises(EngineMissing, match="none is there"):
+            Session(tiny_bundle, device=device)
 
 
 def test_settings_that_a_gpu_cannot_meet_are_an_error_either_way(tiny_bundle: Bundle, with_gpu: Any) -> None:

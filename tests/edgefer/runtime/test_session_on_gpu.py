@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 
 import edgefer
 from edgefer.bundle.container import Bundle
+from edgefer.engine.bundle_work import BundleWork
+from edgefer.engine.compile import CompiledEngine
 from edgefer.errors import AnswerPending, EngineMissing, InputError, UsageError
 from edgefer.runtime.gpu_settings import GpuSettings
 from edgefer.runtime.session import Session
@@ -66,6 +69,35 @@ def test_the_second_opening_is_warm(gpu: Simulation, tmp_path: Path) -> None:
             device="tensorrt",
             gpu=GpuSettings(cache=tmp_path / "other", require_cached=True),
         )
+
+
+class Listener:
+    """A reporter that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.tasks: list[str] = []
+
+    @contextmanager
+    def task(self, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        self.tasks.append(name)
+        yield lambda units: None
+
+    def note(self, text: str) -> None:
+        raise AssertionError(text)
+
+
+def test_who_opens_it_hears_of_the_compiling(gpu: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard, compiled = Listener(), BundleWork._compiled
+
+    def compile_graph(self: BundleWork, *given: Any) -> CompiledEngine:
+        with self.reporter.task("compile"):
+            return compiled(self, *given)
+
+    monkeypatch.setattr(BundleWork, "_compiled", compile_graph)
+    bundle, settings = simulated_session.bundle((1, 4)), GpuSettings(cache=tmp_path / "cache")
+    for _ in ("cold", "warm"):
+        Session(bundle, gpu=settings, reporter=heard).close()
+    assert heard.tasks == ["compile"]
 
 
 def test_counters_go_on(gpu: Simulation, tmp_path: Path) -> None:
