@@ -12,7 +12,7 @@ import numpy as np
 
 from edgefer.bundle.container import Bundle
 from edgefer.bundle.manifest import GraphSpec
-from edgefer.errors import BundleError, UsageError
+from edgefer.errors import BundleError, InputError, UsageError
 from edgefer.runtime.cpu_form import Asked
 from edgefer.runtime.gpu_settings import GpuSettings
 from edgefer.runtime.runner import Runner, RunnerRequest
@@ -61,19 +61,28 @@ def opened(device: str, request: RunnerRequest) -> tuple[Opened, tuple[int, ...]
         batches = check_graph(request.graph, found.runner)
         if found.device == "cpu" and request.optimise:
             with timed(request.seconds, "warm-up"):
-                warm_up(request.graph, found.runner)
+                left_out = warm_up(request.graph, found.runner)
+            if left_out:
+                request.settings["warm-up"] = f"left out: {left_out}"
     except BaseException:
         found.runner.close()
         raise
     return found, batches
 
 
-def warm_up(graph: GraphSpec, runner: Runner) -> None:
+def warm_up(graph: GraphSpec, runner: Runner) -> str:
     """Answer once, in the smallest batch: libraries take their memory and start their threads in the first run, which
-    is then not that of a frame. A runner on a GPU does more, and sees to it itself."""
+    is then not that of a frame. A runner on a GPU does more, and sees to it itself.
+
+    Empty, or why the runner did not answer: a graph may refuse inputs that mean nothing, such as an index out of range.
+    """
     batch = min(graph.batches)
     fill = {spec.name: np.ones if spec.role == "present" else np.zeros for spec in graph.inputs}
-    runner.run({spec.name: fill[spec.name]((batch, *spec.shape[1:]), np.float32) for spec in graph.inputs})
+    try:
+        runner.run({spec.name: fill[spec.name]((batch, *spec.shape[1:]), np.float32) for spec in graph.inputs})
+    except InputError as error:
+        return error.message
+    return ""
 
 
 def check_graph(graph: GraphSpec, runner: Runner) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from edgefer.bundle.container import Bundle
+from edgefer.errors import InputError
 from edgefer.runtime import runners
 from edgefer.runtime.onnxruntime_runner import OPTIMISED, PROFILE, OnnxRuntimeRunner
 from edgefer.runtime.runners import Runner, RunnerEntry, RunnerRequest, open_runner
@@ -28,6 +29,26 @@ def test_stages_are_parts_of_the_whole(tiny_bundle: Bundle, monkeypatch: pytest.
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
     monkeypatch.setattr(runners, "RUNNERS", (RunnerEntry("fake", "cpu", lambda: None, opens),))
     assert Session(tiny_bundle).info["seconds"] == {"read": 1.0, "open": 0.25, "form": 0.75, "warm-up": 1.0}
+
+
+class Choosy(OnnxRuntimeRunner):
+    """Refuses an image without any light, as a graph may whose shapes depend on what is in its inputs."""
+
+    def run(self, feeds: Any, out: Any = None) -> Any:
+        if not feeds["visible"].any():
+            raise InputError("nothing can be seen")
+        return super().run(feeds, out)
+
+
+def test_a_graph_that_refuses_made_up_inputs_opens_all_the_same(
+    tiny_bundle: Bundle, tiny_inputs: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = RunnerEntry("fake", "cpu", lambda: None, lambda request: Choosy(request.bundle.onnx(request.graph)))
+    monkeypatch.setattr(runners, "RUNNERS", (entry,))
+    with Session(tiny_bundle) as session:
+        settings: Any = session.info["settings"]
+        assert settings["warm-up"] == "left out: nothing can be seen"
+        assert session.infer(**tiny_inputs()).label
 
 
 def test_a_profile_and_the_graph_that_ran_are_left_in_the_folder(

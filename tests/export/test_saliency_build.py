@@ -300,7 +300,7 @@ def test_the_verbs_answer_with_both_graphs(
 
 def test_evaluate_reads_each_sample_once_and_keeps_no_map(fp32: tuple[Path, str]) -> None:
     with contextlib.ExitStack() as stack:
-        dataset = evaluate._with_maps(open_dataset("synthetic:2:3"), Bundle.read(fp32[0]), 1, stack)
+        dataset = evaluate._with_maps(open_dataset("synthetic:2:3"), Bundle.read(fp32[0]), {"threads": 1}, stack)
         assert isinstance(dataset, WithSaliency)
         assert dataset[1].images["saliency"].max() > 0
         assert not dataset._maps
