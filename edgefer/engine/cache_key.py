@@ -13,7 +13,7 @@ from edgefer.engine.plugin_identity import PluginIdentity, plugin_identity
 from edgefer.engine.portable import RULES_VERSION
 from edgefer.engine.this_platform import this_platform
 
-CACHE_SCHEMA = 2
+CACHE_SCHEMA = 3
 
 
 class CacheKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +35,7 @@ class CacheKey(msgspec.Struct, frozen=True, kw_only=True):
     judged_by: str
     gpu: str | None
     compute_capability: str | None
+    multiprocessors: int | None
     driver: str | None
     platform: str
     rules: int = RULES_VERSION
@@ -71,6 +72,7 @@ def cache_key(
         judged_by=judged_by,
         gpu=gpu.name if gpu else None,
         compute_capability=gpu.compute_capability if gpu else None,
+        multiprocessors=gpu.multiprocessors if gpu else None,
         driver=driver.version if gpu else None,
         platform=this_platform(),
     )

@@ -16,16 +16,19 @@ import msgspec
 _COMPUTE_CAPABILITY_MAJOR = 75  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
 _COMPUTE_CAPABILITY_MINOR = 76
 _INTEGRATED = 18
+_MULTIPROCESSORS = 16
 
 
 class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     """One GPU: its name, compute capability such as "8.7", and memory in bytes, which is the host's own where the GPU
-    is `integrated`, as on a Jetson."""
+    is `integrated`, as on a Jetson. A name need not tell devices apart: every Jetson Orin is "Orin", with 4 to 16
+    `multiprocessors`."""
 
     name: str
     compute_capability: str
     memory_bytes: int
     integrated: bool = False
+    multiprocessors: int = 0
 
 
 class CudaDriver(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,13 +84,15 @@ def _gpu(cuda: Any, ordinal: int) -> Gpu:
     major, minor = ctypes.c_int(), ctypes.c_int()
     _call(cuda, "cuDeviceGetAttribute", ctypes.byref(major), _COMPUTE_CAPABILITY_MAJOR, device)
     _call(cuda, "cuDeviceGetAttribute", ctypes.byref(minor), _COMPUTE_CAPABILITY_MINOR, device)
-    integrated = ctypes.c_int()
+    integrated, multiprocessors = ctypes.c_int(), ctypes.c_int()
     _call(cuda, "cuDeviceGetAttribute", ctypes.byref(integrated), _INTEGRATED, device)
+    _call(cuda, "cuDeviceGetAttribute", ctypes.byref(multiprocessors), _MULTIPROCESSORS, device)
     return Gpu(
         name=name.value.decode(errors="replace"),
         compute_capability=f"{major.value}.{minor.value}",
         memory_bytes=memory.value,
         integrated=bool(integrated.value),
+        multiprocessors=multiprocessors.value,
     )
 
 

@@ -32,6 +32,7 @@ class TimingKey(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     gpu: str | None
     compute_capability: str | None
+    multiprocessors: int | None
     platform: str
 
     @classmethod
@@ -42,6 +43,7 @@ class TimingKey(msgspec.Struct, frozen=True, kw_only=True):
             version=version,
             gpu=gpu.name if gpu else None,
             compute_capability=gpu.compute_capability if gpu else None,
+            multiprocessors=gpu.multiprocessors if gpu else None,
             platform=this_platform(),
         )
 
@@ -53,6 +55,7 @@ class TimingKey(msgspec.Struct, frozen=True, kw_only=True):
             version=key.version,
             gpu=key.gpu,
             compute_capability=key.compute_capability,
+            multiprocessors=key.multiprocessors,
             platform=key.platform,
         )
 
@@ -102,5 +105,5 @@ def unpacked(key: TimingKey, data: bytes) -> bytes:
 
 
 def _told(key: TimingKey) -> str:
-    gpu = f"GPU {key.gpu or 'none'} ({key.compute_capability or 'none'})"
+    gpu = f"GPU {key.gpu or 'none'} ({key.compute_capability or 'none'}, {key.multiprocessors or 0} multiprocessors)"
     return f"{key.flavour} {key.version}, {gpu}, {key.platform}"

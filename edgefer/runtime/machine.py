@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from edgefer.engine.driver import CudaDriver, cuda_driver
+from edgefer.engine.driver import CudaDriver, Gpu, cuda_driver
 from edgefer.engine.flavours import FLAVOURS, Flavour, detect, install_hint
 from edgefer.errors import DeviceError, UsageError
 
@@ -61,12 +61,15 @@ def check_gpu(driver: CudaDriver, ordinal: int) -> None:
             f"GPU {ordinal} is asked for, and there are {len(driver.gpus)}", hint="they are counted from 0"
         )
     first, wanted = driver.gpus[0], driver.gpus[ordinal]
-    if (wanted.name, wanted.compute_capability) != (first.name, first.compute_capability):
+    if _kind(wanted) != _kind(first):
         raise UsageError(
-            f"GPU {ordinal} is {wanted.name} ({wanted.compute_capability}), and engines are compiled for the first "
-            f"one, {first.name} ({first.compute_capability})",
+            f"GPU {ordinal} is {_kind(wanted)}, and engines are compiled for the first one, {_kind(first)}",
             hint=f"set CUDA_VISIBLE_DEVICES={ordinal}, so that it is the first one for this process",
         )
+
+
+def _kind(gpu: Gpu) -> str:
+    return f"{gpu.name} ({gpu.compute_capability}, {gpu.multiprocessors} multiprocessors)"
 
 
 def _there(name: str) -> bool:

@@ -90,6 +90,7 @@ def test_looking_builds_nothing(tmp_path: Path) -> None:
                 version="12.6", gpus=(msgspec.structs.replace(ORIN.gpus[0], compute_capability="11.0"),)
             )
         },
+        {"driver": CudaDriver(version="12.6", gpus=(msgspec.structs.replace(ORIN.gpus[0], multiprocessors=16),))},
     ],
     ids=lambda change: "-".join(f"{name}={str(value)[:60]}" for name, value in change.items()),
 )

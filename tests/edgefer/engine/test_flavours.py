@@ -16,7 +16,9 @@ from edgefer.engine.known_bad import TABLE, known_bad
 from edgefer.errors import DeviceError, EnvironmentMismatch, UsageError
 
 NO_GPU = CudaDriver(version=None, problem="no CUDA driver")
-ORIN = CudaDriver(version="12.6", gpus=(Gpu(name="Orin", compute_capability="8.7", memory_bytes=8 << 30),))
+ORIN = CudaDriver(
+    version="12.6", gpus=(Gpu(name="Orin", compute_capability="8.7", memory_bytes=8 << 30, multiprocessors=8),)
+)
 
 
 def module(version: str, strongly_typed: int | None = 1, **more: Any) -> SimpleNamespace:
@@ -150,7 +152,7 @@ class FakeCuda:
             elif function == "cuDeviceGetName":
                 arguments[0].value = b"Orin"
             elif function == "cuDeviceGetAttribute":
-                arguments[0]._obj.value = {75: 8, 76: 7, 18: self.integrated}[arguments[1]]
+                arguments[0]._obj.value = {75: 8, 76: 7, 18: self.integrated, 16: 8}[arguments[1]]
             elif function in answer:
                 arguments[0]._obj.value = answer[function]
             return 0

@@ -467,7 +467,12 @@ def test_imported_caches_are_bounded_in_number(tmp_path: Path) -> None:
 
 def test_a_name_says_what_it_is_of() -> None:
     key = TimingKey(
-        flavour="tensorrt", version="10.3.0", gpu="Orin (nvgpu)/x", compute_capability="8.7", platform="Linux-aarch64"
+        flavour="tensorrt",
+        version="10.3.0",
+        gpu="Orin (nvgpu)/x",
+        compute_capability="8.7",
+        multiprocessors=8,
+        platform="Linux-aarch64",
     )
     assert key.name.startswith("tensorrt-10.3.0-Orin_nvgpu_x-")
     assert "/" not in key.name

@@ -42,7 +42,7 @@ from edgefer.errors import EngineIncompatible, EngineMissing, EnvironmentMismatc
 from edgefer.progress import Silent
 
 RELEASE = "10.3.0"
-GPU = Gpu(name="Orin", compute_capability="8.7", memory_bytes=8 << 30)
+GPU = Gpu(name="Orin", compute_capability="8.7", memory_bytes=8 << 30, multiprocessors=8)
 ORIN = CudaDriver(version="12.6", gpus=(GPU,))
 THOR = CudaDriver(version="13.0", gpus=(Gpu(name="Thor", compute_capability="11.0", memory_bytes=128 << 30),))
 DAY, NIGHT = b"day's graph", b"night's graph"
@@ -173,6 +173,7 @@ def test_a_damaged_engine_is_not_exported(bundle: Bundle, tmp_path: Path) -> Non
 CHANGES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"gpu": "Orin NX"}, ("GPU", "Orin NX", "Orin")),
     ({"compute_capability": "7.2"}, ("compute capability", "7.2", "8.7")),
+    ({"multiprocessors": 16}, ("multiprocessors", "16", "8")),  # an AGX Orin and an Orin NX have one name
     ({"driver": "12.2"}, ("CUDA of the driver", "12.2", "12.6")),
     ({"gpu": None}, ("GPU", "none", "Orin")),
     ({"platform": "Linux-riscv64"}, ("platform", "Linux-riscv64", this_platform())),

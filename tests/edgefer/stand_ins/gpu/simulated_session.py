@@ -112,7 +112,8 @@ class SimulatedLibrary:
 
     def cuDeviceGetAttribute(self, value: Any, attribute: int, device: Any) -> int:  # noqa: N802
         major, minor = self._gpu.compute_capability
-        value._obj.value = {18: int(self._gpu.integrated), 75: major, 76: minor}[attribute]
+        told = {16: self._gpu.multiprocessors, 18: int(self._gpu.integrated), 75: major, 76: minor}
+        value._obj.value = told[attribute]
         return 0
 
     def cuGetErrorName(self, code: int, text: Any) -> int:  # noqa: N802
