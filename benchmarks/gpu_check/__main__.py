@@ -15,6 +15,7 @@ from rich.console import Console
 from benchmarks.gpu_check.figures import Care
 from benchmarks.gpu_check.gpu import opened
 from benchmarks.gpu_check.report import WIDTH, show
+from benchmarks.gpu_check.result import GpuCheck
 from benchmarks.gpu_check.run import all_parts, chosen, path_of, run
 from benchmarks.gpu_check.soak import INFERENCES, SAMPLES
 from edgefer.errors import EdgeferError
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str], driver: Driver | None = None) -> int:
         parser.error(f"argument -o: there is no folder {asked.output.parent}; make it, or name another")
     console = Console(width=WIDTH, markup=False, highlight=False)
     progress = Console(stderr=True, markup=False, highlight=False)
+    check: GpuCheck | None = None
     try:
         with opened(driver) as gpu:
             parts = chosen(all_parts(gpu, Care(rounds=asked.rounds), asked.inferences), asked.parts)
@@ -44,7 +46,9 @@ def main(arguments: Sequence[str], driver: Driver | None = None) -> int:
             check = run(gpu, parts, path, progress.print)
     except EdgeferError as error:
         print(error, file=sys.stderr)
-        return error.exit_code
+        if check is None:
+            return error.exit_code
+        # After a kernel's fault the context cannot even be given back; what was found is shown all the same.
     show(check, console)
     console.print(f"written to {path}")
     return 1 if check.failed else 0

@@ -33,8 +33,17 @@ CHECKS: dict[str, Callable[[Known], str]] = {
 }
 
 
-def session_checks(subject: Subject, names: Sequence[str] = tuple(CHECKS)) -> list[Check]:
-    """All of them, or those of these `names`, in order. Where the first finds nothing to hold answers to, it alone."""
+Keep = Callable[[list[Check]], None]
+
+
+def session_checks(
+    subject: Subject, names: Sequence[str] = tuple(CHECKS), keep: Keep = lambda checks: None
+) -> list[Check]:
+    """All of them, or those of these `names`, in order. Where the first finds nothing to hold answers to, it alone.
+
+    Args:
+        keep: hears after each what was found so far; the next one may end the process.
+    """
     found: list[Known] = []
 
     def first() -> str:
@@ -42,8 +51,10 @@ def session_checks(subject: Subject, names: Sequence[str] = tuple(CHECKS)) -> li
         return "different inputs have different answers, each twice the same to the bit"
 
     checks = [made(f"{subject.engine}: plain enqueues", first)]
-    if found:
-        checks += [made(f"{subject.engine}: {name}", partial(CHECKS[name], found[0])) for name in names]
+    keep(checks)
+    for name in names if found else ():
+        checks.append(made(f"{subject.engine}: {name}", partial(CHECKS[name], found[0])))
+        keep(checks)
     return checks
 
 
@@ -58,4 +69,6 @@ def made(name: str, check: Callable[[], str]) -> Check:
     except EdgeferError as error:
         if type(error) is EnvironmentMismatch:  # the errors of the GPU are its subclasses
             return Check(name=name, state="absent", found=str(error))
+        return Check(name=name, state="failed", found=f"{type(error).__name__}: {error}")
+    except Exception as error:  # of a binding or of this check itself; what the others find must not go with it
         return Check(name=name, state="failed", found=f"{type(error).__name__}: {error}")

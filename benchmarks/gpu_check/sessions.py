@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ from benchmarks.gpu_check import hand_session, trt_session
 from benchmarks.gpu_check.correctness import part_of
 from benchmarks.gpu_check.hand_built import HandBuilt
 from benchmarks.gpu_check.result import Check, Part, SessionFigures, SoakFigures
-from benchmarks.gpu_check.session_checks import session_checks
+from benchmarks.gpu_check.session_checks import made, session_checks
 from benchmarks.gpu_check.session_figures import session_figures
 from benchmarks.gpu_check.soak import soak
 from benchmarks.gpu_check.subject import Subject
@@ -74,14 +75,27 @@ def _asked(command: Sequence[str], what: str, engine: str, inferences: int) -> A
     with child.private_folder("edgefer-sessions-") as name:
         folder = Path(name)
         asked = [*command, name, what, engine, str(inferences)]
+        fault = ""
         try:
             code = child.run(asked, folder, task=engine, timeout=TIMEOUT_SECONDS, reporter=Silent())
         except subprocess.TimeoutExpired:
-            return _only(engine, "failed", f"no end within {TIMEOUT_SECONDS:g} s")
-        answer = folder / _ANSWER
-        if code == 0 and answer.exists():
-            return msgspec.json.decode(answer.read_bytes(), type=Answer)
-        return _only(engine, "failed", f"it ended with status {code}: {child.tail(folder).strip()[-_TAIL:]}")
+            fault = f"no end within {TIMEOUT_SECONDS:g} s"
+        else:
+            if code or not (folder / _ANSWER).exists():
+                fault = f"it ended with status {code}: {child.tail(folder).strip()[-_TAIL:]}"
+        return _kept(folder, engine, fault)
+
+
+def _kept(folder: Path, engine: str, fault: str) -> Answer:
+    """What the child found before it ended, and how it ended where that is a fault."""
+    path = folder / _ANSWER
+    answer = msgspec.json.decode(path.read_bytes(), type=Answer) if path.exists() else Answer(checks=())
+    wrong = _only(engine, "failed", fault).checks if fault else ()
+    return msgspec.structs.replace(answer, checks=(*answer.checks, *wrong))
+
+
+def _keep(folder: Path, checks: Sequence[Check]) -> None:
+    write_bytes(folder / _ANSWER, msgspec.json.encode(Answer(checks=tuple(checks))))
 
 
 def answer_of(folder: Path, what: str, engine: str, inferences: int) -> Answer:
@@ -98,8 +112,7 @@ def answer_of(folder: Path, what: str, engine: str, inferences: int) -> Answer:
 
 def _runtime(folder: Path, engine: str, inferences: int) -> Answer:
     subject = hand_session.hand_subject()
-    checks = session_checks(subject)
-    return Answer(checks=tuple(checks), sessions=(session_figures(subject),))
+    return _measured(subject, session_checks(subject, keep=partial(_keep, folder)), {})
 
 
 def _session(folder: Path, engine: str, inferences: int) -> Answer:
@@ -107,8 +120,19 @@ def _session(folder: Path, engine: str, inferences: int) -> Answer:
     opened, loading = trt_session.cold_and_warm(subject)
     if any(check.state == "failed" for check in opened):
         return Answer(checks=tuple(opened))
-    checks = (*opened, *session_checks(subject))
-    return Answer(checks=checks, sessions=(session_figures(subject, loading=loading),))
+    checks = session_checks(subject, keep=lambda found: _keep(folder, [*opened, *found]))
+    return _measured(subject, [*opened, *checks], loading)
+
+
+def _measured(subject: Subject, checks: Sequence[Check], loading: Mapping[str, Mapping[str, float]]) -> Answer:
+    """The checks with what an inference costs, which may fail without losing them."""
+    found: list[SessionFigures] = []
+
+    def measure() -> str:
+        found.append(session_figures(subject, loading=loading))
+        return f"{found[0].gpu.count} rounds"
+
+    return Answer(checks=(*checks, made(f"{subject.engine}: what an inference costs", measure)), sessions=tuple(found))
 
 
 def _soak(folder: Path, engine: str, inferences: int) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -120,7 +121,10 @@ def test_the_sanitiser_in_a_child(tmp_path: Path, script: str, state: str, says:
     tool = tmp_path / "compute-sanitizer"
     tool.write_text(
         f"#!{sys.executable}\nimport sys\nassert sys.argv[1:5] == ['--tool', sys.argv[2], "
-        f"'--error-exitcode', '86']\n{script}\n"
+        f"'--error-exitcode', '86']\n"
+        # What an older driver lacks of all that cuda.bindings asks it for is no error of edgefer's.
+        "assert (sys.argv[5:7] == ['--report-api-errors', 'no']) == (sys.argv[2] == 'memcheck')\n"
+        f"{script}\n"
     )
     tool.chmod(0o755)
     found = sanitiser.sanitiser_part(lambda: str(tool))
@@ -203,6 +207,23 @@ def test_the_command(
     monkeypatch.setattr(command, "all_parts", lambda gpu, care, inferences: {"bad": refused})
     assert command.main(["-o", str(path)], Driver(fake)) == 1
     assert "WRONG: bad: cuLaunchKernel failed" in capsys.readouterr().out
+
+
+def test_what_is_wrong_is_shown_though_the_context_cannot_be_given_back(
+    fake: FakeGpu, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @contextmanager
+    def lost(driver: Driver) -> Iterator[Gpu]:
+        with opened(driver, folder) as found:
+            yield found
+        raise DeviceError("cuModuleUnload failed")
+
+    monkeypatch.setattr(command, "opened", lost)
+    monkeypatch.setattr(command, "all_parts", lambda gpu, care, inferences: {"bad": refused})
+    assert command.main(["-o", str(tmp_path / "out.json")], Driver(fake)) == 1
+    said = capsys.readouterr()
+    assert "WRONG: bad: cuLaunchKernel failed" in said.out
+    assert "cuModuleUnload" in said.err
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,47 @@ def test_memory_that_is_not_given_back_is_found_out(
     forget(simulation, kept)
 
 
+def test_a_check_that_breaks_loses_no_other(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(known: object) -> str:
+        raise AttributeError("a binding is not as expected")
+
+    kept: list[list[str]] = []
+    monkeypatch.setitem(CHECKS, "batches", broken)
+    found = session_checks(subject, ("batches", "out="), lambda checks: kept.append([each.state for each in checks]))
+    assert [check.state for check in found] == ["passed", "failed", "passed"]
+    assert found[1].found == "AttributeError: a binding is not as expected"
+    assert kept == [["passed"], ["passed", "failed"], ["passed", "failed", "passed"]]
+
+
+def test_what_a_child_found_before_it_died_is_kept(
+    tmp_path: Path, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> Any:
+        raise SystemExit(139)
+
+    monkeypatch.setattr(hand_session, "hand_subject", lambda *_: subject)
+    monkeypatch.setattr(sessions, "session_figures", killed)
+    with pytest.raises(SystemExit):
+        sessions.main([str(tmp_path), "runtime", "hand", "400"])
+    answer = sessions._kept(tmp_path, "hand", "it ended with status -11: Segmentation fault")
+    assert len(answer.checks) == 2 + len(CHECKS)
+    assert answer.checks[0].state == "passed"
+    assert (answer.checks[-1].name, answer.checks[-1].state) == ("hand", "failed")
+
+
+def test_figures_that_cannot_be_had_lose_no_check(
+    tmp_path: Path, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> Any:
+        raise DeviceError("cuEventRecord failed")
+
+    monkeypatch.setattr(hand_session, "hand_subject", lambda *_: subject)
+    monkeypatch.setattr(sessions, "session_figures", refused)
+    answer = sessions.answer_of(tmp_path, "runtime", "hand", 1)
+    assert (len(answer.checks), answer.sessions) == (2 + len(CHECKS), ())
+    assert "cuEventRecord" in answer.checks[-1].found
+
+
 def test_what_an_inference_costs(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_figures, "WARM_UPS", 3)
     found = session_figures.session_figures(subject, 20, loading={"warm": {"read": 0.5}})
@@ -148,6 +189,25 @@ def test_memory_that_stays(subject: Subject) -> None:
     assert [check.state for check in checks if "GPU" in check.name or "graph" in check.name] == ["passed", "passed"]
     assert (figures.replays, figures.gpu.samples) == (400, 180)
     assert figures.gpu.per_run == pytest.approx(0, abs=1e-9)
+
+
+def test_a_soak_ends_in_time_with_what_it_has(subject: Subject) -> None:
+    checks, figures = soak(subject, 2000, most_seconds=0.0)
+    assert 100 < figures.inferences == figures.replays < 400
+    assert checks[0].state == "passed"
+    assert "; of 2,000 no more were made in" in checks[0].found
+
+
+def test_memory_that_everything_shares_is_no_verdict_on_a_session(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch, simulation: Simulation
+) -> None:
+    simulation.gpu.integrated = True
+    free = iter(range(1 << 40, 0, -(1 << 30)))
+    monkeypatch.setattr("edgefer.runtime.cuda.CudaDevice.memory", lambda self: (next(free), 1 << 41))
+    checks, _ = soak(subject, 200)
+    (told,) = [check for check in checks if "GPU" in check.name]
+    assert (told.state, "host's memory" in told.found) == ("absent", True)
+    assert states(session_checks(subject, ("memory is given back",)))["memory is given back"] == "absent"
 
 
 def test_memory_of_the_gpu_that_grows_is_found_out(

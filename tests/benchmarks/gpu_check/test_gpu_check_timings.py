@@ -61,6 +61,20 @@ def test_times_are_those_of_the_clock(gpu: Gpu, operation: str) -> None:
         assert "torch eager" in workload.absent
 
 
+def test_a_size_that_cannot_be_timed_loses_no_other(gpu: Gpu) -> None:
+    @contextlib.contextmanager
+    def none_for_eight(gpu: Gpu, workload: Workload, care: Care) -> Any:
+        if workload.batch == 8:
+            raise RuntimeError("CUDA out of memory")
+        with rivals(gpu, workload, care) as found:
+            yield found
+
+    found = timings_part(gpu, "gated_pool", CARE, batches=(1, 8, 2), rivals_of=none_for_eight)
+    assert [workload.batch for workload in found.workloads] == [1, 2]
+    assert (found.state, len(found.checks)) == ("failed", 1)
+    assert "RuntimeError: CUDA out of memory" in found.checks[0].found
+
+
 class FakeTorchCuda:
     """torch.cuda on the CPU: a replay takes so many milliseconds as there were graphs before it."""
 
