@@ -82,8 +82,9 @@ class Stream:
         """
         mode = self.driver.bindings.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
         graph = Graph(self)
-        self.driver.call("cuStreamBeginCapture", self.handle, mode)
         try:
+            # Ctrl-C may come when it has begun: a stream that records for ever does nothing any more.
+            self.driver.call("cuStreamBeginCapture", self.handle, mode)
             yield graph
             recorded = self.driver.call("cuStreamEndCapture", self.handle)
         except BaseException:

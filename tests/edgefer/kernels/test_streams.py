@@ -77,6 +77,22 @@ def _handles(simulation: Simulation) -> list[int]:
     return [arguments[0] for name, arguments in reversed(simulation.gpu.calls) if name == "cuStreamDestroy"]
 
 
+def test_a_capture_that_is_interrupted_as_it_begins_is_ended(
+    simulation: Simulation, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = simulation.bindings.cuStreamBeginCapture
+
+    def interrupted(*arguments: object) -> None:
+        begin(*arguments)
+        raise KeyboardInterrupt
+
+    with Stream(driver) as stream:
+        monkeypatch.setattr(simulation.bindings, "cuStreamBeginCapture", interrupted)
+        with pytest.raises(KeyboardInterrupt), stream.capture():
+            pass
+        stream.wait()
+
+
 def test_an_event_says_whether_its_moment_has_passed(simulation: Simulation, driver: Driver) -> None:
     memory = driver.allocate(8)
     with Stream(driver) as stream:
