@@ -130,6 +130,11 @@ class PrimaryContext:
         """Whether it is open, and this is the process that opened it."""
         return not self._closed and os.getpid() == self._pid
 
+    @property
+    def entered(self) -> bool:
+        """Whether this thread is in it."""
+        return any(each is self._context for each in _entered.stack)
+
     def hold(self, release: Release, *, by_pycuda: bool = False) -> int:
         """Has `close` call `release`, with the context current, before whatever was held earlier. The number is for
         `let_go`. Where the context was closed meanwhile, `release` is called at once. `by_pycuda` says that it frees

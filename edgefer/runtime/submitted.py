@@ -38,7 +38,7 @@ class Submitted:
         self._current, self._fetched = current, fetched
         self._lock = threading.Lock()
         self._results: dict[str, Array] = {}
-        self._error: EdgeferError | None = None
+        self._error: Exception | None = None
         self._handle = int(lane.event.handle)
 
     @property
@@ -88,7 +88,7 @@ class Submitted:
                     except BaseException:
                         lane.settle()
                         raise
-            except EdgeferError as error:
+            except Exception as error:  # it is for who asks for this answer, and not for who needs the lane
                 self._error = error
             finally:
                 self._keep = self._out = None

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgefer.engine.loaded import DYNAMIC, LoadedEngine
-from edgefer.errors import InputError
+from edgefer.errors import InputError, UsageError
 from edgefer.runtime import device_feeds
 from edgefer.runtime.buffers import Batch
 from edgefer.runtime.cuda import CudaDevice
@@ -115,11 +115,11 @@ class TensorRtRunner:
             lane = self._lanes.take()
             try:
                 batch = self._start(lane, feeds)
+                submitted = Submitted(lane, batch, out, feeds, current=self._current, fetched=self._lanes.fetched)
             except BaseException:
                 lane.settle()
                 self._lanes.give(lane)
                 raise
-            submitted = Submitted(lane, batch, out, feeds, current=self._current, fetched=self._lanes.fetched)
             self._lanes.pending(submitted)
             return submitted
 
@@ -142,10 +142,12 @@ class TensorRtRunner:
         with self._current, self._binding:
             try:
                 taken.extend(self._lanes.take() for _ in self.lanes)
+                self._make_room(key)
                 for lane in taken:
                     device_feeds.wait_for_producers(lane, arrays)
                     device_feeds.bound_inference(lane, key)
-                self._remember(key)
+                self._bound[key] = None
+                self._bound.move_to_end(key)
             finally:
                 for lane in taken:
                     self._lanes.give(lane)
@@ -173,10 +175,17 @@ class TensorRtRunner:
 
         Raises:
             DeviceError: the driver refused something. All that can be given back is.
+            UsageError: it is called in the middle of one of this thread's own inferences, which it would wait for.
         """
         if not self.device.usable:
             self.device.close()  # closed already, or of another process, which waits for its own lanes
-        elif self._lanes.close():
+            return
+        if self._current.entered:
+            raise UsageError(
+                "the session is closed in the middle of one of this thread's own inferences",
+                hint="a handler of a signal should raise or note it, and leave the closing to what it interrupts",
+            )
+        if self._lanes.close():
             self.device.close()
 
     def _start(self, lane: Lane, feeds: Feeds) -> int:
@@ -201,10 +210,10 @@ class TensorRtRunner:
             )
         return found
 
-    def _remember(self, key: device_feeds.Key) -> None:
-        self._bound[key] = None
-        self._bound.move_to_end(key)
-        while len(self._bound) > KEPT:
+    def _make_room(self, key: device_feeds.Key) -> None:
+        """Have the oldest set go before this one comes: a lane would drop the one that it has not used for longest, and
+        capture it anew in the middle of its next inference."""
+        while key not in self._bound and len(self._bound) >= KEPT:
             oldest, _ = self._bound.popitem(last=False)
             for lane in self.lanes:
                 lane.drop(oldest[0], ("bound", oldest))

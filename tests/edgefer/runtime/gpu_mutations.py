@@ -264,8 +264,8 @@ SLOW = (
     mutation(
         "closing does not wait for answers",
         "runtime/tensorrt.py",
-        "        elif self._lanes.close():\n            self.device.close()\n",
-        "        else:\n            self.device.close()\n",
+        "        if self._lanes.close():\n            self.device.close()\n",
+        "        self.device.close()\n",
     ),
     mutation(
         "the context is not released",

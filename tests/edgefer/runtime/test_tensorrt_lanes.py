@@ -174,6 +174,28 @@ def test_an_answer_that_failed_says_so_to_everybody_who_asks(simulation: Simulat
         check(opening.runner.run(tiny.feeds()), tiny.feeds())
 
 
+def test_an_answer_that_cannot_be_written_is_the_trouble_of_who_asked_for_it(simulation: Simulation) -> None:
+    with opened(simulation) as opening:
+        out = {"logits": np.zeros((1, 5), np.float32)}
+        submitted = opening.runner.submit(tiny.feeds(), out)
+        out["logits"].setflags(write=False)
+        check(opening.runner.run(tiny.feeds(1, 3)), tiny.feeds(1, 3))
+        with pytest.raises(ValueError, match="read-only"):
+            submitted.wait()
+
+
+def test_closing_from_inside_of_an_inference_is_an_error_and_not_for_ever(simulation: Simulation) -> None:
+    with opened(simulation) as opening:
+
+        def close_inside() -> None:
+            with opening.runner.lane():
+                opening.runner.close()
+
+        with pytest.raises(UsageError, match="in the middle of one of this thread's own inferences"):
+            within_time(close_inside)
+        check(opening.runner.run(tiny.feeds()), tiny.feeds())
+
+
 def test_binding_takes_all_lanes_without_a_deadlock(simulation: Simulation) -> None:
     with opened(simulation, streams=2) as opening:
         sets = [(seed, opening.arrays(tiny.feeds(1, seed))) for seed in range(4)]

@@ -175,6 +175,19 @@ def test_the_last_four_sets_of_addresses_are_kept(simulation: Simulation) -> Non
         assert opening.runner.counters["copied"] == 4
 
 
+def test_what_is_bound_is_there_when_it_is_asked_for(simulation: Simulation) -> None:
+    with opened(simulation) as opening:
+        sets = [opening.arrays(tiny.feeds(1, seed)) for seed in range(5)]
+        for each in sets[:4]:
+            opening.runner.bind(each)
+        opening.runner.run(sets[0])  # the oldest is the last that was used
+        opening.runner.bind(sets[4])
+        captures = opening.runner.counters["captures"]
+        for seed, each in enumerate(sets[1:], start=1):
+            check(opening.runner.run(each), tiny.feeds(1, seed))
+        assert (opening.runner.counters["captures"], opening.runner.counters["copied"]) == (captures, 0)
+
+
 def test_the_producers_stream_is_waited_for(simulation: Simulation) -> None:
     with opened(simulation) as opening:
         given, producer = tiny.feeds(1, 4), simulation.gpu.foreign_stream()
