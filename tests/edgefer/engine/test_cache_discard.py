@@ -26,7 +26,9 @@ from edgefer.errors import EnvironmentMismatch
 
 ORIN = CudaDriver(version="12.6", gpus=(Gpu(name="Orin", compute_capability="8.7", memory_bytes=8 << 30),))
 KEY = cache_key(b"graph", CompileRequest("tensorrt", way="plugin"), "10.3.0", ORIN)
-OTHERS: dict[str, Any] = {"policy": "inline", "batches": (2,), "workspace_bytes": 1, "rules": -1, "schema": -1}
+OTHERS: dict[str, Any] = {"policy": "inline", "batches": (2,)} | dict.fromkeys(
+    ("workspace_bytes", "multiprocessors", "rules", "schema"), -1
+)
 
 
 def engine(plan: bytes = b"plan" * 1000) -> CompiledEngine:
