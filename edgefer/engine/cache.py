@@ -29,6 +29,7 @@ from edgefer.errors import EnvironmentMismatch, InputError
 from edgefer.progress import Reporter, Silent
 
 DEFAULT_MAX_BYTES = 4 << 30
+_SWAP_SECONDS = 1.0
 
 Placed = Literal["stored", "replaced", "there"]
 """What became of an engine that was put into the cache."""
@@ -52,7 +53,7 @@ class EngineCache:
         Raises:
             EnvironmentMismatch: the folder cannot be read.
         """
-        report = self._read(key.digest(), key)
+        report = self._found(key)
         return None if report is None else (self._path(key.digest()), report)
 
     def fetch(
@@ -78,7 +79,10 @@ class EngineCache:
             engine = build()
             with self._writing():
                 entry_swap.store(self.directory, key, engine)
+            try:
                 self._evict((digest,), self.max_bytes)
+            except OSError as error:  # such as an entry of another user; the engine is there all the same
+                (reporter or Silent()).note(f"the engine cache {self.directory} is larger than its bound: {error}")
         return self._path(digest), engine.report, False
 
     def entries(self) -> tuple[CachedEngine, ...]:
@@ -97,7 +101,7 @@ class EngineCache:
         Raises:
             EnvironmentMismatch: it cannot be read.
         """
-        report = self._read(key.digest(), key)
+        report = self._found(key)
         if report is None:
             return None
         try:
@@ -164,6 +168,17 @@ class EngineCache:
 
     def _path(self, digest: str) -> Path:
         return self.directory / digest / PLAN
+
+    def _found(self, key: CacheKey) -> EngineReport | None:
+        """The report of a sound entry, for whoever builds nothing where there is none."""
+        digest = key.digest()
+        report = self._read(digest, key)
+        if report is None and entry_swap.seen(self.directory, digest):
+            # Another process is replacing it at this moment, or was killed while it did.
+            with contextlib.suppress(Timeout, OSError), self._lock(digest).acquire(timeout=_SWAP_SECONDS):
+                entry_swap.restore(self.directory, digest)
+            report = self._read(digest, key)
+        return report
 
     def _read(self, digest: str, key: CacheKey) -> EngineReport | None:
         """The report of a sound entry; None when there is none, or only a damaged one."""

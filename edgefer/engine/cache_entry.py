@@ -109,7 +109,7 @@ def look_at(folder: Path) -> CachedEngine | None:
         return None
     used, size, _ = found
     sound = read_entry(folder)
-    if sound is None or sound[0].key.digest() != folder.name:
+    if sound is None or sound[0].key.digest() != folder.name or not _graph_is_of(folder, sound[1]):
         return CachedEngine(digest=folder.name, folder=str(folder), sound=False, bytes=size, used=used)
     entry = sound[0]
     return CachedEngine(
@@ -134,6 +134,14 @@ def usage(folder: Path) -> tuple[float, int, Path] | None:
         return None
     used = files[ENTRY].st_mtime if ENTRY in files else 0.0
     return used, sum(each.st_size for each in files.values()), folder
+
+
+def _graph_is_of(folder: Path, report: EngineReport) -> bool:
+    """Looked at where entries are listed and exported: no session reads the graph."""
+    try:
+        return _sha256(folder / GRAPH) == report.parsed_sha256
+    except FileNotFoundError:
+        return False
 
 
 def _sha256(path: Path) -> str:

@@ -63,6 +63,12 @@ def restore(directory: Path, digest: str) -> None:
         old.rename(final)
 
 
+def seen(directory: Path, digest: str) -> bool:
+    """Whether there is an entry, sound or not, or one that is being replaced."""
+    _, old, final = _places(directory, digest)
+    return old.exists() or final.exists()
+
+
 def entries(directory: Path) -> list[Path]:
     """The folders of entries, sound or not."""
     return [each for each in _folders(directory) if not each.name.startswith(".")]

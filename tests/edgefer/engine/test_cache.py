@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -295,6 +296,28 @@ def test_an_engine_larger_than_the_bound_is_kept_alone(tmp_path: Path) -> None:
     second = cache.fetch(two, Builder(b"x" * 5000))[0]
     assert not first.exists()
     assert second.exists()
+
+
+def test_an_engine_is_not_lost_to_one_that_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    class Told(Silent):
+        def note(self, text: str) -> None:
+            said.append(text)
+
+    cache, (one, two) = EngineCache(tmp_path, max_bytes=1000), keys(2)
+    cache.fetch(one, Builder(b"x" * 5000))
+    real = shutil.rmtree
+
+    def refuse(path: Path, *more: Any, **named: Any) -> None:
+        if Path(path).name == one.digest():
+            raise PermissionError(errno.EACCES, "it belongs to another user")
+        real(path, *more, **named)
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    path, _, hit = cache.fetch(two, Builder(b"y" * 5000), Told())
+    assert (path.read_bytes(), hit) == (b"y" * 5000, False)
+    assert "another user" in said[-1]
 
 
 def test_an_entry_that_is_being_built_is_not_evicted(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from stand_in_engine import stand_in_engine
 
 from edgefer.engine.cache import EngineCache
-from edgefer.engine.cache_entry import ENTRY, PLAN
+from edgefer.engine.cache_entry import ENTRY, GRAPH, PLAN
 from edgefer.engine.cache_key import CacheKey, cache_key
 from edgefer.engine.compile import CompiledEngine, CompileRequest
 from edgefer.engine.driver import CudaDriver, Gpu
@@ -55,6 +56,41 @@ def test_the_list_says_what_is_there_and_what_is_not_sound(tmp_path: Path) -> No
     ]
     assert found[0].used == 1_000_000_002
     assert found[0].bytes > 4000
+
+
+def test_an_entry_whose_graph_is_damaged_is_listed_as_such_and_not_exported(tmp_path: Path) -> None:
+    cache, (one, two) = EngineCache(tmp_path), keys(2)
+    cache.put(one, engine())
+    cache.put(two, engine())
+    (cache.directory / one.digest() / GRAPH).write_bytes(b"after a power cut")
+    (cache.directory / two.digest() / GRAPH).unlink()
+    assert [entry.sound for entry in cache.entries()] == [False, False]
+    assert sorted(cache.prune()) == sorted([one.digest(), two.digest()])
+
+
+def test_whoever_looks_while_an_entry_is_replaced_finds_the_old_or_the_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, seen, real = EngineCache(tmp_path), [], Path.rename
+    cache.put(KEY, engine())
+    started = threading.Event()
+
+    def slow(path: Path, to: Path) -> Path:
+        if path.name.startswith(".part-"):
+            started.set()
+            time.sleep(0.2)
+        return real(path, to)
+
+    def look() -> None:
+        started.wait(10)
+        seen.append(cache.find(KEY))
+
+    monkeypatch.setattr(Path, "rename", slow)
+    thread = threading.Thread(target=look)
+    thread.start()
+    cache.put(KEY, engine(b"fleet"))
+    thread.join(10)
+    assert [each is not None for each in seen] == [True]
 
 
 def test_pruning_takes_what_is_of_no_use_and_then_the_oldest(tmp_path: Path) -> None:
@@ -131,6 +167,8 @@ def test_a_killed_process_leaves_no_lock_and_no_wrong_engine(stage: str, tmp_pat
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait()
+    # Also for whoever may build nothing, and so only looks.
+    assert (cache.find(KEY) is not None) == (stage == "replace")
     path, _, hit = cache.fetch(KEY, never if stage == "replace" else engine)
     assert (path.read_bytes(), hit) == (b"plan" * 1000, stage == "replace")
     assert cache.prune() == ()

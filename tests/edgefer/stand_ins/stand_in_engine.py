@@ -23,7 +23,7 @@ def stand_in_engine(
         dynamic=False,
         workspace_bytes=1 << 30,
         plugins=(),
-        parsed_sha256="",
+        parsed_sha256=hashlib.sha256(onnx).hexdigest(),
         plan_sha256=hashlib.sha256(plan).hexdigest(),
         plan_bytes=len(plan),
         seconds={"total": 1.0},
