@@ -88,6 +88,7 @@ def checks() -> Iterator[tuple[str, Callable[[], None]]]:
     yield "lanes", work.check_lanes
     yield "fork", release.check_fork
     yield "bound sets", work.check_bound_sets_come_and_go
+    yield "formats", work.check_formats_come_and_go
     yield "forgotten", release.check_forgotten
     yield "refused enqueue", faults.check_refused_enqueue
     yield "refused captures", faults.check_refused_captures

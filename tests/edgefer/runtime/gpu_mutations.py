@@ -142,6 +142,12 @@ QUICK = (
         "            kept.popitem(last=False)\n",
     ),
     mutation(
+        "a bound graph that goes is not closed",
+        "runtime/inferences.py",
+        "            found.close()\n",
+        "            pass\n",
+    ),
+    mutation(
         "a lane that failed is given back with work on it",
         "runtime/lane.py",
         "        with suppress(DeviceError):  # a kernel that failed is why this is called\n"

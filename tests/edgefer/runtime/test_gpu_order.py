@@ -36,6 +36,7 @@ SETTINGS = {
         work.check_plain_before_capture,
         work.check_producers_are_waited_for,
         work.check_bound_sets_come_and_go,
+        work.check_formats_come_and_go,
         release.check_reverse_order,
         release.check_threads_and_closing,
         release.check_forgotten,

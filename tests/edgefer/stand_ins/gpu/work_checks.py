@@ -242,6 +242,17 @@ def check_bound_sets_come_and_go(setting: Setting = ONE) -> None:
         assert (found["bound"], found["copied"]) == (8, 4)
 
 
+def check_formats_come_and_go(setting: Setting = ONE) -> None:
+    """The graphs of the last four formats of frames are kept; those before go, with their graphs and memory."""
+    with opened(setting) as (session, simulation):
+        simulation.gpu.kernel("edgefer_preprocess_f32n", PreprocessParams, plain)
+        held = []
+        for height in range(20, 26):
+            session.infer_images(**plain_frames(1, 2, (height, 30)))
+            held.append(simulation.gpu.open()["executable"])
+        assert held[3] == held[4] == held[5]
+
+
 def check_lanes(setting: Setting = TWO) -> None:
     """Several inferences are on the GPU at once, each on a lane of its own; more are no deadlock."""
     with opened(setting) as (session, simulation):
