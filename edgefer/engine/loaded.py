@@ -127,8 +127,8 @@ class LoadedEngine:
         try:
             with self._making:
                 context = self._given(self._created(memory is not None), "give an execution context")
-            if self._dynamic and not context.set_optimization_profile_async(profile, stream):
-                raise self.refused(f"take the profile {profile}")
+            if self._dynamic:
+                self._select(context, profile, stream)
             if memory is not None:
                 self._give(context, memory)
             return context
@@ -229,6 +229,16 @@ class LoadedEngine:
         if strategies is None:
             return self._engine.create_execution_context_without_device_memory()
         return self._engine.create_execution_context(strategies.USER_MANAGED)
+
+    def _select(self, context: Any, profile: int, stream: int) -> None:
+        try:
+            taken = context.set_optimization_profile_async(profile, stream)
+        except RuntimeError:  # what the bindings make of False, here alone
+            taken = False
+        finally:
+            del context
+        if not taken:
+            raise self.refused(f"take the profile {profile}")
 
     def _give(self, context: Any, memory: int) -> None:
         try:

@@ -291,7 +291,8 @@ def test_an_engine_takes_nothing_but_the_shapes_of_its_profile(simulation: Simul
     assert "profile 0" in log.lines[-1]
     assert not context.set_input_shape("z", (1, 4))
     assert not context.set_tensor_address("x", 12)
-    assert not context.set_optimization_profile_async(2, 0)
+    with pytest.raises(RuntimeError, match="profile"):
+        context.set_optimization_profile_async(2, 0)
     assert context.set_optimization_profile_async(1, 0)
     assert context.infer_shapes() == ["x"]
     assert not context.execute_async_v3(do(simulation, "cuStreamCreate", 1))

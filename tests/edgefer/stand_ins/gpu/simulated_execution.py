@@ -54,7 +54,8 @@ class Context(Part):
     def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
         fault = self._call("set_optimization_profile_async", profile_index, stream_handle)
         if fault is not None or not 0 <= profile_index < self._engine.num_optimization_profiles:
-            return self._refuse(f"profile {profile_index}")
+            self._refuse(f"profile {profile_index}")
+            raise RuntimeError("Error in set optimization profile async.")  # so the bindings do, here alone
         self._gpu.stream(stream_handle)
         if profile_index != self.active_optimization_profile:
             self.active_optimization_profile = profile_index
