@@ -77,6 +77,15 @@ def test_after_a_fault_of_a_kernel_the_other_cases_are_not_tried(gpu: Gpu, fake:
     assert "ILLEGAL_ADDRESS" in found.checks[0].found
 
 
+def test_a_capture_that_is_refused_is_told_of_every_entry(computing: Gpu) -> None:
+    fake: Any = computing.driver.bindings
+    fake.broken["cuGraphInstantiate"] = Result.CUDA_ERROR_ILLEGAL_ADDRESS
+    found = correctness.graphs_part(computing, PREPROCESS)
+    fake.broken.clear()
+    assert f"{len(ENTRIES)} of {len(ENTRIES)} cases are wrong" in found.checks[0].found
+    assert "cuGraphInstantiate" in found.checks[0].found
+
+
 def test_an_operation_whose_reference_is_missing_is_absent(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kernels.cases.preprocess", None)
     module, missing = module_of("preprocess")
