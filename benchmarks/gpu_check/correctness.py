@@ -72,7 +72,7 @@ def replay_fault(gpu: Gpu, case: Case) -> str:
         with gpu.captured(bound.launch) as replay:
             for number in range(2):
                 bound.forget()
-                replay()
+                replay.once()
                 if not _same(bound.read(), plain):
                     return f"replay {number + 1} differs from a plain launch"
         return case.judge(plain)

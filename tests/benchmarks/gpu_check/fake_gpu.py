@@ -23,6 +23,8 @@ from edgefer.kernels.plan import HOPPER, Launch
 from kernels.tools.emulator import Emulator
 
 LAUNCH_SECONDS, BYTES_PER_SECOND = 2e-6, 1e12
+HOST_SECONDS = 9e-6
+"""What a launch takes the host, while which an idle GPU waits."""
 L2_BYTES, MEMORY_BYTES = 1 << 16, 1 << 24
 CARE = Care(rounds=8, repeats=4, warm_ups=4)
 
@@ -55,6 +57,7 @@ class FakeGpu:
         self.seconds = 0.0
         self.memory: dict[int, Any] = {}
         self.graphs_open = self.events_open = 0
+        self.idle = True
         self._recorded: list[Callable[[], None]] | None = None
 
     def __getattr__(self, name: str) -> Callable[..., tuple[Any, ...]]:
@@ -167,7 +170,16 @@ class FakeGpu:
     def _cuGraphExecDestroy(self, graph: Any) -> None:
         self.graphs_open -= 1
 
+    def _cuStreamSynchronize(self, stream: Any) -> None:
+        self.idle = True
+
+    def _cuEventSynchronize(self, event: Any) -> None:
+        self.idle = True
+
     def _cuGraphLaunch(self, graph: Iterable[Callable[[], None]], stream: Any) -> None:
+        if self.idle:  # events have passed, and the clock goes on until the host comes to this
+            self.seconds += HOST_SECONDS
+        self.idle = False
         for work in graph:
             work()
 
