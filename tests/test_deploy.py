@@ -45,6 +45,7 @@ def test_the_unit_runs_commands_that_edgefer_has() -> None:
     commands = [shlex.split(line)[1:] for line in unit()["ExecStartPre"]]
     parsed = [parse(words) for words in commands]
     assert [each.verb for each in parsed] == ["verify", "cache import", "build-engine"]
+    assert parsed[0].device == "cpu"  # on the GPU it compiles where the cache has no engine yet
     assert parsed[0].key == parsed[1].key
     assert parsed[2].require_cached is True
     cache = next(line for line in unit()["Environment"] if line.startswith("EDGEFER_CACHE="))
