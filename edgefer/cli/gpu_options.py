@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from edgefer.bundle.manifest import PluginPolicy
 from edgefer.errors import EdgeferWarning
-from edgefer.size import size
+from edgefer.size import memory
 
 if TYPE_CHECKING:
     from edgefer.progress import Reporter
@@ -52,7 +52,7 @@ def add_gpu(parser: argparse.ArgumentParser) -> None:
     add("--cache", metavar="FOLDER", help="folder of compiled plans (in the user's cache)")
     add("--require-cached", action="store_true", help="take the engine from the cache, and build none")
     add("--plugins", choices=get_args(PluginPolicy), help="who computes attention (as the bundle says)")
-    add("--priority", choices=PRIORITIES, help="whose kernels go first beside other programs' (normal)")
+    add("--priority", choices=PRIORITIES, help="whose kernels go first beside other streams of this process (normal)")
     add("--memory-limit", metavar="SIZE", help="what buffers and activations may take of its memory, such as 500M")
     add("--workspace", metavar="SIZE", help="limit of the builder's scratch memory; another is another engine (1 GiB)")
     add("--no-graphs", action="store_false", dest="graphs", help="enqueue each inference instead of a CUDA graph")
@@ -74,7 +74,7 @@ def gpu_settings(arguments: argparse.Namespace) -> GpuSettings:
     given = {name: getattr(arguments, name) for name in _FIELDS if hasattr(arguments, name)}
     for name in _SIZES:
         if name in given:
-            given[name] = size(given[name])
+            given[name] = memory(given[name], f"--{name.replace('_', '-')}")
     return GpuSettings(**{_FIELDS[name]: value for name, value in given.items()})
 
 

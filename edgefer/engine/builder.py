@@ -122,7 +122,7 @@ def build(
             reason = log.errors[-1] if log.errors else "no reason was logged"
             raise CompileError(
                 f"TensorRT built no engine: {reason}",
-                hint="the log tells which layer; --exclude can keep a layer out of quantisation",
+                hint=_hint_of_no_engine(reason, workspace_bytes),
                 details=log.text(),
             )
         data = bytes(plan)
@@ -208,6 +208,14 @@ def _given(value: Any, what: str, log: BuildLog) -> Any:
     if value is None:
         raise CompileError(f"TensorRT gave no {what.split(' ', 1)[1]}", hint="see the log", details=log.text())
     return value
+
+
+def _hint_of_no_engine(reason: str, workspace_bytes: int) -> str:
+    if "workspace" in reason.lower():
+        return (
+            f"the builder had {workspace_bytes} bytes of scratch memory: give it more with --workspace (1GiB is usual)"
+        )
+    return "the log tells which layer; --exclude can keep a layer out of quantisation"
 
 
 def _refused(parser: Any, log: BuildLog) -> CompileError:

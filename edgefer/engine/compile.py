@@ -28,6 +28,7 @@ from edgefer.engine.report import EngineReport
 from edgefer.engine.timing_store import remove_cache
 from edgefer.errors import CompileError, EdgeferError, UsageError
 from edgefer.progress import Reporter, Silent
+from edgefer.size import MOST_MEMORY
 
 WORKER: tuple[str, ...] = (sys.executable, "-m", "edgefer.engine.worker")
 DEFAULT_WORKSPACE_BYTES = 1 << 30
@@ -58,8 +59,11 @@ class CompileRequest:
     def __post_init__(self) -> None:
         if not self.batches or min(self.batches) < 1 or len(set(self.batches)) != len(self.batches):
             raise UsageError(f"batches {list(self.batches)} are not distinct positive numbers", hint="for example 1 4")
-        if self.workspace_bytes < 1:
-            raise UsageError(f"a workspace of {self.workspace_bytes} bytes is too small", hint="1073741824 is usual")
+        if not 1 <= self.workspace_bytes <= MOST_MEMORY:
+            raise UsageError(
+                f"the workspace is {self.workspace_bytes} bytes, expected 1 to {MOST_MEMORY}",
+                hint="1073741824 is usual; None takes that",
+            )
 
 
 @dataclass(frozen=True)

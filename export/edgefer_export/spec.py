@@ -129,7 +129,10 @@ class BuildSpec:
         if self.flavour == "none" and self.engine_out is not None:
             raise UsageError("`--engine-out` needs an engine, but `--flavour none` builds none.")
         if self.workspace is not None and self.workspace < 1:
-            raise UsageError("`--workspace` is at least one byte.", hint="1GiB is usual; leave it out for that.")
+            raise UsageError(
+                f"`--workspace` is {self.workspace}, expected at least one byte.",
+                hint="1GiB is usual; leave it out for that.",
+            )
         if self.flavour == "none" and self.workspace is not None:
             raise UsageError("`--workspace` is for building an engine, but `--flavour none` builds none.")
         if self.require_cached and kind != "bundle":

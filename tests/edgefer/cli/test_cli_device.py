@@ -168,8 +168,14 @@ def test_what_is_not_given_is_as_usual() -> None:
     assert parsed("--cache", "x", "--require-cached", "--plugins", "inline") == GpuSettings(
         cache="x", require_cached=True, plugins="inline"
     )
-    with pytest.raises(UsageError):
-        parsed("--memory-limit", "0")
+
+
+@pytest.mark.parametrize("given", ["0", "0.4", "-5", "much", "9" * 400, "9" * 30])
+@pytest.mark.parametrize("option", ["--memory-limit", "--workspace"])
+def test_sizes_that_no_memory_has_name_the_option(option: str, given: str) -> None:
+    with pytest.raises(UsageError, match=option) as caught:
+        parsed(f"{option}={given}")
+    assert "None" not in str(caught.value)
 
 
 def test_warnings_of_others_stay_warnings() -> None:

@@ -116,6 +116,15 @@ def test_nothing_returned_is_never_passed_on(missing: str, said: str) -> None:
         run(FakeTensorRt(missing))
 
 
+def test_too_small_a_workspace_is_what_the_hint_is_about() -> None:
+    log = BuildLog()
+    log.add("ERROR", "no tactics to implement the operation within workspace limit")
+    with pytest.raises(CompileError, match="within workspace limit") as caught:
+        build(Flavour("tensorrt", FakeTensorRt("build_serialized_network"), "10.3.0"), b"onnx", (1,), 1 << 20, log)
+    assert "1048576 bytes" in caught.value.hint
+    assert "--workspace" in caught.value.hint
+
+
 def test_a_builder_that_cannot_be_made_says_what_the_log_said() -> None:
     with pytest.raises(CompileError, match="CUDA initialization failure with error: 35"):
         run(FakeTensorRt("Builder"))

@@ -297,6 +297,12 @@ def test_batches_must_be_distinct_and_positive(batches: tuple[int, ...]) -> None
         CompileRequest("tensorrt", batches=batches)
 
 
+@pytest.mark.parametrize("size", [0, -1, 1 << 63])
+def test_a_workspace_that_no_builder_takes_is_refused_before_it_is_tried(size: int) -> None:
+    with pytest.raises(UsageError, match=f"the workspace is {size} bytes, expected 1 to {2**63 - 1}"):
+        CompileRequest("tensorrt", workspace_bytes=size)
+
+
 def test_profiles_are_of_the_dynamic_inputs_only() -> None:
     image = TensorReport(name="visible", shape=(-1, 3, 8, 8), dtype="fp32")
     mask = TensorReport(name="present", shape=(1, 2), dtype="fp32")
