@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -73,8 +73,9 @@ def over_box(box: Sequence[float], size: Size, frame: Size, *, angle: float = 0.
         angle: radians by which the box is turned about its middle, from the axis x to the axis y.
 
     Raises:
-        InputError: the box has no area, or a number is not finite.
+        InputError: the box has no area, or a number is not finite; or a size is none.
     """
+    _check_sizes(size, frame)
     if len(box) != 4 or not all(map(math.isfinite, (*box, angle))) or box[0] >= box[2] or box[1] >= box[3]:
         raise InputError(
             f"the box is {tuple(box)} at the angle {angle}, expected finite left < right and top < bottom",
@@ -94,8 +95,9 @@ def through(homography: npt.ArrayLike, size: Size, frame: Size) -> View:
     as the corner of the input needs at which the frame is seen smallest.
 
     Raises:
-        InputError: the homography is none.
+        InputError: the homography or a size is none.
     """
+    _check_sizes(size, frame)
     matrix = checked(homography)
     # Without perspective it is the same everywhere.
     last = (size[1] - 1, size[0] - 1) if matrix[2, 0] or matrix[2, 1] else (0, 0)
@@ -127,13 +129,18 @@ def of_frame(value: object, size: Size, frame: Size, name: str) -> View:
                 hint="edgefer.runtime.view makes views: over_box for a face, through for a homography",
             )
         return through(value, size, frame)
-    checked(value.to_source)
-    if not all(-_FARTHEST <= edge <= _FARTHEST for edge in value.crop) or min(value.samples) < 1:
+    matrix = checked(value.to_source)
+    whole = all(isinstance(number, (int, np.integer)) for number in (*value.crop, *value.samples))
+    if (
+        (len(value.crop), len(value.samples), whole) != (4, 2, True)
+        or not all(-_FARTHEST <= edge <= _FARTHEST for edge in value.crop)
+        or not all(1 <= count <= MOST_SAMPLES for count in value.samples)
+    ):
         raise InputError(
             f"the view of the {name} camera has the picture {value.crop} and the samples {value.samples}, expected "
-            f"pixels of the frame and 1 to {MOST_SAMPLES} samples along x and y"
+            f"whole pixels of the frame (left, top, right, bottom) and 1 to {MOST_SAMPLES} samples along x and y"
         )
-    return value
+    return value if matrix is value.to_source else replace(value, to_source=matrix)
 
 
 def samples_of(scale: float) -> int:
@@ -147,16 +154,37 @@ def checked(homography: npt.ArrayLike) -> Matrix:
     """A homography as an array.
 
     Raises:
-        InputError: it is not (3, 3), has numbers that are not finite, or has no inverse.
+        InputError: it is not (3, 3), has numbers that are not finite in single precision, or has no inverse.
     """
-    matrix = np.asarray(homography, np.float64)
-    if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or not np.linalg.det(matrix):
+    try:
+        given = np.asarray(homography)
+    except ValueError:  # rows of different lengths
+        given = np.empty(0)
+    if given.dtype.kind not in "fiu":
+        raise InputError(
+            f"a homography has elements of type {given.dtype}, expected real numbers",
+            hint="np.asarray(homography, np.float64)",
+        )
+    matrix = given.astype(np.float64, copy=False)
+    with np.errstate(over="ignore"):  # the kernel has it in single precision
+        finite = np.isfinite(matrix.astype(np.float32)).all()
+    if matrix.shape != (3, 3) or not finite or not np.linalg.det(matrix):
         raise InputError(
             f"a homography of the shape {matrix.shape} is not 3x3, finite and invertible",
             details=str(matrix),
             hint="calibrate the cameras anew, or leave out the frame",
         )
     return matrix
+
+
+def _check_sizes(size: Size, frame: Size) -> None:
+    """A frame's may be its whole shape, with the channels behind."""
+    for what, value, most in (("input", size, 2), ("frame", frame, 3)):
+        if not isinstance(value, (tuple, list)) or not 2 <= len(value) <= most or min(value) < 1:
+            raise InputError(
+                f"the size of the {what} is {value!r}, expected (height, width)",
+                hint="session.graph.inputs[0].shape[2:] is an input's, frame.shape[:2] a frame's",
+            )
 
 
 def _scale_at(matrix: Matrix, x: float, y: float) -> tuple[float, float]:

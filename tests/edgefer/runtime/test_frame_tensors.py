@@ -185,6 +185,13 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
     "no view": (NOISE, "face", "is a str, expected a View or a homography"),
     "no homography": (NOISE, np.ones((3, 3)), "not 3x3, finite and invertible"),
     "a view of nothing": (NOISE, View(np.full((3, 3), np.nan), (0, 0, 9, 9), (1, 1)), "invertible"),
+    "a homography of text": (NOISE, np.full((3, 3), "a"), "elements of type <U1, expected real numbers"),
+    "a complex homography": (NOISE, np.eye(3) * 1j, "elements of type complex128"),
+    "beyond single precision": (NOISE, np.diag([1e200, 1e200, 1.0]), "not 3x3, finite and invertible"),
+    "more samples than are taken": (NOISE, View(np.eye(3), (0, 0, 9, 9), (17, 1)), "1 to 16 samples"),
+    "half a sample": (NOISE, View(np.eye(3), (0, 0, 9, 9), (1.5, 1)), "the samples"),
+    "half a pixel": (NOISE, View(np.eye(3), (0, 0.5, 9, 9), (1, 1)), "whole pixels"),
+    "three edges": (NOISE, View(np.eye(3), (0, 0, 9), (1, 1)), "the picture"),
     "no samples": (NOISE, View(np.eye(3), (0, 0, 9, 9), (0, 1)), "the samples"),
     "picture far away": (NOISE, View(np.eye(3), (0, 0, 2**31, 9), (1, 1)), "the picture"),
     "too wide": (np.zeros((1, 40_000), np.uint8), through(np.diag([1e3, 1, 1]), (32, 40), (1, 40_000)), "at most"),
@@ -196,6 +203,28 @@ def test_refusals(case: str) -> None:
     frame, view, says = REFUSED[case]
     with pytest.raises(InputError, match=says):
         tensor(frame, view)
+
+
+def test_a_view_of_lists_is_one_of_arrays() -> None:
+    rows: Any = np.diag([2.0, 2.0, 1.0]).tolist()
+    of_lists, of_arrays = (View(each, (0, 0, 120, 90), (1, 1)) for each in (rows, np.array(rows)))
+    np.testing.assert_array_equal(tensor(NOISE, of_lists), tensor(NOISE, of_arrays))
+
+
+@pytest.mark.parametrize(
+    ("size", "frame", "says"),
+    [
+        ((0, 40), (90, 120), r"the input is \(0, 40\)"),
+        (32, (90, 120), "the input is 32"),
+        ((1, 3, 32, 40), (90, 120), "the input is"),
+        ((32, 40), (90,), "the frame is"),
+    ],
+)
+def test_sizes_that_nothing_has(size: Any, frame: Any, says: str) -> None:
+    for view in (lambda: over_box((1, 1, 5, 5), size, frame), lambda: through(np.eye(3), size, frame)):
+        with pytest.raises(InputError, match=says):
+            view()
+    assert over_box((1, 1, 5, 5), (32, 40), NOISE.shape).crop == (0, 0, 120, 90)
 
 
 @pytest.mark.parametrize("said", [{"matrix": "bt2020"}, {"site": "right"}])
