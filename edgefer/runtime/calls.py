@@ -91,6 +91,11 @@ class Calls:
         Raises:
             InputError: the feeds are not what a batch of the graph takes, or `out` cannot be written to.
         """
+        if not isinstance(feeds, Mapping):
+            raise InputError(
+                f"the feeds are a {type(feeds).__name__}, expected arrays by the names of inputs",
+                hint=f"such as {{'{self._graph.inputs[0].name}': array}}",
+            )
         known = {spec.name: spec for spec in self._graph.inputs}
         unknown, missing = sorted(feeds.keys() - known.keys()), sorted(known.keys() - feeds.keys())
         if unknown or missing:
@@ -129,7 +134,7 @@ class Calls:
         Raises:
             InputError: it is not the same for all, or none that the graph takes.
         """
-        lengths = {_length(value) for value in arrays.values()}
+        lengths = {_length(value, name) for name, value in arrays.items()}
         if len(lengths) != 1 or not lengths <= set(self._batches):
             raise InputError(
                 f"the feeds have the batches {sorted(lengths)}, expected the same for all, one of {self._batches}"
@@ -163,6 +168,9 @@ def _first(outputs: Outputs, out: Arrays | None) -> Outputs:
     return first if out is None else copied_into(out, first)
 
 
-def _length(value: Any) -> int:
-    shape = value.shape if hasattr(value, "shape") else np.shape(value)
+def _length(value: Any, name: str) -> int:
+    shape = getattr(value, "shape", None)
+    if shape is None:  # all that the CUDA Array Interface asks of an array is to say where it lies
+        on_gpu = device_array(value, name)
+        shape = np.shape(value) if on_gpu is None else on_gpu.shape
     return int(shape[0]) if len(shape) else 0

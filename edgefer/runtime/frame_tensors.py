@@ -141,7 +141,8 @@ def refuse_device_memory(frame: object, name: str) -> None:
     if not isinstance(frame, np.ndarray) and device_array(frame, name) is not None:
         raise InputError(
             f"the frame for input '{name}' is in GPU memory, and it is pre-processed on the CPU here",
-            hint="Session.info['settings']['images'] says why; copy it to the host: .cpu().numpy(), cupy.asnumpy",
+            hint="copy it to the host: .cpu().numpy(), cupy.asnumpy; of a session on a GPU, "
+            "info['settings']['images'] says why",
         )
 
 

@@ -80,6 +80,11 @@ class Cameras:
         """
         if colour not in ("bgr", "rgb"):
             raise InputError(f"the colour order of the images is {colour!r}, expected 'bgr' or 'rgb'")
+        if views is not None and not isinstance(views, Mapping):
+            raise InputError(
+                f"`views` is a {type(views).__name__}, expected views by role",
+                hint="such as views={'visible': view}",
+            )
         given = self._given(frames, views or {})
         names = {role: each.name for role, each in given.items()}
         if self._on_gpu is not None:

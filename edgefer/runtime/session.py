@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import numpy.typing as npt
 
@@ -209,6 +209,11 @@ class Session:
         """
         bound: list[Bound] = []
         for index, example in enumerate(examples):
+            if not isinstance(example, Mapping):
+                raise InputError(
+                    f"example {index} is a {type(example).__name__}, expected tensors by role or the names of inputs",
+                    hint="infer_batch takes a list of mappings; Session.run takes arrays of a whole batch",
+                )
             try:
                 bound.append(self._binder.bind(example))
             except InputError as error:
@@ -267,6 +272,12 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError(
+            "a session cannot be copied or pickled: what it holds of a GPU or a runtime belongs to this process",
+            hint="threads share one; give other processes the bundle's path, and open a session in each",
+        )
 
     def __repr__(self) -> str:
         state = "closed" if self._runner is None else self._info["runner"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from edgefer.bundle.container import Bundle
-from edgefer.errors import InputError
+from edgefer.errors import InputError, UsageError
 from edgefer.runtime.session import Session
 
 pytest.importorskip("onnxruntime")
@@ -67,6 +69,38 @@ def test_refusals(session: Session, tiny_inputs: Callable[..., Any], case: str) 
     assert "'visible'" in caught.value.message
     assert says in caught.value.message
     assert hint in caught.value.hint
+
+
+def test_what_is_no_mapping_is_an_input_error(session: Session) -> None:
+    nothing: Any = [X]
+    with pytest.raises(InputError, match="the feeds are a list") as caught:
+        session.run(nothing)
+    assert "visible" in caught.value.hint
+    for examples, kind in ((X, "ndarray"), ({"visible": X}, "str"), ([None], "NoneType")):
+        with pytest.raises(InputError, match=f"example 0 is a {kind}"):
+            session.infer_batch(examples)
+    with pytest.raises(InputError, match="`views` is a list"):
+        session.infer_images(visible=np.zeros((8, 8, 3), np.uint8), views=nothing)
+
+
+def test_run_says_what_is_in_gpu_memory_and_what_is_a_list(session: Session, tiny_inputs: Callable[..., Any]) -> None:
+    """An array in GPU memory need have no attribute but the one that says where it is."""
+
+    class Bare:
+        __cuda_array_interface__: ClassVar = {"shape": (1, 3, 8, 8), "typestr": "<f4", "data": (4096, 0), "version": 3}
+
+    inputs = tiny_inputs()
+    with pytest.raises(InputError, match="in GPU memory, and this session runs on the CPU"):
+        session.run({**inputs, "visible": Bare()})
+    with pytest.raises(InputError, match=r"input 'visible' is a builtins\.list"):
+        session.run({**inputs, "visible": inputs["visible"].tolist()})
+
+
+@pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_session_belongs_to_its_process(session: Session, way: Callable[[Session], object]) -> None:
+    with pytest.raises(UsageError, match="cannot be copied or pickled") as caught:
+        way(session)
+    assert "bundle's path" in caught.value.hint
 
 
 def test_unknown_names_list_the_known_ones(session: Session, tiny_inputs: Callable[..., Any]) -> None:
