@@ -21,7 +21,9 @@ from filelock import FileLock
 
 from edgefer import atomic
 from edgefer.cache_folder import VARIABLE, cache_folder
+from edgefer.errors import EdgeferWarning
 from edgefer.runtime.cpu_form.derive import RULES_VERSION, Variant
+from edgefer.runtime.fallback import outside
 
 CACHE_SCHEMA = 1
 DEFAULT_MAX_BYTES = 1 << 30
@@ -163,9 +165,8 @@ class FormCache:
 
     def _warn(self, error: OSError) -> None:
         # Python shows a warning once for each place and text.
-        warnings.warn(
+        message = (
             f"the form of a graph for this CPU cannot be kept in {self.directory}, and is derived again whenever the "
-            f"bundle is opened ({error.strerror or error}); set {VARIABLE} to a folder that can be written",
-            RuntimeWarning,
-            stacklevel=2,
+            f"bundle is opened ({error.strerror or error}); set {VARIABLE} to a folder that can be written"
         )
+        warnings.warn(EdgeferWarning(message), stacklevel=outside())

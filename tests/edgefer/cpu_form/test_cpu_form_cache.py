@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from edgefer.errors import BundleError
+from edgefer.errors import BundleError, EdgeferWarning
 from edgefer.runtime.cpu_form.cache import SUFFIX, Entry, FormCache, FormKey, Verdict
 
 KEY = FormKey(
@@ -137,7 +137,7 @@ def test_one_larger_than_the_bound_stays_alone(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_warns_and_goes_on(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     cache = FormCache(tmp_path / "file")
-    with pytest.warns(RuntimeWarning, match=r"cannot be kept in .*derived again.*EDGEFER_CACHE"):
+    with pytest.warns(EdgeferWarning, match=r"cannot be kept in .*derived again.*EDGEFER_CACHE"):
         assert cache.fetch(KEY, "1.23.2", lambda: MADE) == MADE
 
 
@@ -146,7 +146,7 @@ def test_a_full_disk_warns_and_goes_on(cache: FormCache, monkeypatch: pytest.Mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("edgefer.atomic.write_bytes", full)
-    with pytest.warns(RuntimeWarning, match="No space left on device"):
+    with pytest.warns(EdgeferWarning, match="No space left on device"):
         assert cache.fetch(KEY, "1.23.2", lambda: MADE) == MADE
     assert entries(cache) == []
 
