@@ -1,11 +1,12 @@
 """Putting entries into the folder of a cache, out of it, and in each other's place: by renames, under the entry's lock.
 
 Whatever a killed process leaves has a name by which the next one knows it: `.part-DIGEST` is of no use to anybody, and
-`.old-DIGEST` is the entry that was being replaced.
+`.old-DIGEST` is the entry that was being replaced. Folders with other names are somebody else's, and stay.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from edgefer.engine.cache_key import CacheKey
 from edgefer.engine.compile import CompiledEngine
 
 _PART, _OLD = ".part-", ".old-"
+_OURS = re.compile(rf"(?P<kind>{re.escape(_PART)}|{re.escape(_OLD)}|)(?P<digest>[0-9a-f]{{64}})")
 
 
 def store(directory: Path, key: CacheKey, engine: CompiledEngine) -> None:
@@ -71,17 +73,18 @@ def seen(directory: Path, digest: str) -> bool:
 
 def entries(directory: Path) -> list[Path]:
     """The folders of entries, sound or not."""
-    return [each for each in _folders(directory) if not each.name.startswith(".")]
+    return [folder for folder, kind, _ in _folders(directory) if not kind]
 
 
 def leftovers(directory: Path) -> list[tuple[Path, str]]:
     """What interrupted writes left, each with the digest of its entry."""
-    found = [each for each in _folders(directory) if each.name.startswith((_PART, _OLD))]
-    return [(each, each.name.removeprefix(_PART).removeprefix(_OLD)) for each in found]
+    return [(folder, digest) for folder, kind, digest in _folders(directory) if kind]
 
 
-def _folders(directory: Path) -> list[Path]:
-    return [each for each in directory.iterdir() if each.is_dir()] if directory.exists() else []
+def _folders(directory: Path) -> list[tuple[Path, str, str]]:
+    """Those of a cache, each with what it is and the digest of its entry."""
+    found = [each for each in directory.iterdir() if each.is_dir()] if directory.exists() else []
+    return [(each, ours["kind"], ours["digest"]) for each in found if (ours := _OURS.fullmatch(each.name))]
 
 
 def _places(directory: Path, digest: str) -> tuple[Path, Path, Path]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MOST_BYTES = 32 << 20
 """A timing cache is at most so large. Larger ones are begun anew."""
 
+NAME = re.compile(r".*-[0-9a-f]{16}\.cache")
+"""Of a file, as `TimingKey.name` makes them."""
+
 _MAGIC = b"edgefer timing cache 1\n"
 _MOST_HEAD_BYTES = 4096
 

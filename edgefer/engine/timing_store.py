@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from edgefer import atomic
-from edgefer.engine.timing_file import MOST_BYTES, TimingKey, Unusable, packed, unpacked
+from edgefer.engine.timing_file import MOST_BYTES, NAME, TimingKey, Unusable, packed, unpacked
 
 LOCK_SECONDS = 20.0
 """A merge takes milliseconds; whoever holds the lock longer is stuck, and a build is worth more than its times."""
@@ -125,7 +125,7 @@ class TimingStore:
         return []
 
     def _bound(self) -> None:
-        others = [each for each in _files(self.folder) if each.suffix == ".cache" and each != self.path]
+        others = [each for each in _files(self.folder) if NAME.fullmatch(each.name) and each != self.path]
         for path in sorted(others, key=_changed)[: max(0, len(others) + 1 - MOST_FILES)]:
             remove_cache(path)
 

@@ -93,6 +93,19 @@ def test_whoever_looks_while_an_entry_is_replaced_finds_the_old_or_the_new(
     assert [each is not None for each in seen] == [True]
 
 
+def test_folders_of_others_are_none_of_the_caches(tmp_path: Path) -> None:
+    """`--cache FOLDER` may name one that has had a folder `engines` before."""
+    cache = EngineCache(tmp_path, max_bytes=100)
+    for name in ("resnet", ".part-time", ".old-models", "A" * 64):
+        (cache.directory / name).mkdir(parents=True)
+        (cache.directory / name / "engine.plan").write_bytes(b"x" * 1000)
+    cache.fetch(KEY, engine)
+    assert [entry.digest for entry in cache.entries()] == [KEY.digest()]
+    assert cache.prune(0) == (KEY.digest(),)
+    left = sorted(each.name for each in cache.directory.iterdir())
+    assert left == sorted([".locks", "resnet", ".part-time", ".old-models", "A" * 64])
+
+
 def test_pruning_takes_what_is_of_no_use_and_then_the_oldest(tmp_path: Path) -> None:
     cache, (one, two, three, four) = EngineCache(tmp_path), keys(4)
     for index, key in enumerate((one, two, three, four)):

@@ -406,6 +406,15 @@ def test_the_caches_are_bounded_in_size_and_number(tmp_path: Path, monkeypatch: 
     assert not any(name.startswith(("tensorrt-10.0-", "tensorrt-10.1-", "tensorrt-10.2-")) for name in left)
 
 
+def test_files_of_others_are_none_of_the_caches(tmp_path: Path) -> None:
+    others = [tmp_path / f"trained-{index}.cache" for index in range(MOST_FILES)]
+    for path in others:
+        path.write_bytes(b"of somebody else")
+        os.utime(path, (1e9, 1e9))
+    put(tmp_path, "Conv")
+    assert all(path.exists() for path in others)
+
+
 def test_a_clock_that_was_set_back_does_not_lose_the_cache_in_use(tmp_path: Path) -> None:
     for index in range(MOST_FILES):
         key = msgspec.structs.replace(KEY, version=f"10.{index}")
