@@ -6,6 +6,7 @@ its own, which nothing is changed in afterwards.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 
 from edgefer.engine.loaded import LoadedEngine
@@ -14,6 +15,12 @@ from edgefer.kernels.streams import Graph, Stream
 
 Stage = Callable[[Stream], None]
 """Puts work on a stream, the same with every call: it is called once for a graph, or with every enqueue."""
+
+
+MAKING = threading.RLock()
+"""Whoever has it loads an engine, or makes an inference and captures it: one thread of a process at a time. Where it
+loads or makes something TensorRT may wait for the whole GPU, which the driver refuses while any thread captures, and
+which ends that capture."""
 
 
 class Inference:

@@ -15,10 +15,13 @@ from edgefer.kernels.streams import Event
 from edgefer.runtime.buffers import Batch, Buffers
 from edgefer.runtime.cuda import CudaDevice
 from edgefer.runtime.gpu_settings import GpuSettings
-from edgefer.runtime.inference import Inference, Stage
+from edgefer.runtime.inference import MAKING, Inference, Stage
 from edgefer.runtime.inferences import Inferences
 
 Array = npt.NDArray[Any]
+ATTEMPTS = 2
+"""Captures of an inference before it is enqueued for good: another library that waits for the whole GPU, in any thread,
+ends one that would have done."""
 
 
 class Lane:
@@ -70,7 +73,8 @@ class Lane:
         device.hold(self.stream.wait)  # before all else is given back, nothing may be using it
         self.plain: dict[int, Inference] = {}
         for batch in engine.batches:
-            self.plain[batch] = self._new(batch, {}, None, None, None)
+            with MAKING:
+                self.plain[batch] = self._new(batch, {}, None, None, None)
             self._inferences.keep_for_good(self.plain[batch])
 
     def inference(
@@ -100,7 +104,8 @@ class Lane:
         """
         found = self._inferences.get(batch, key)
         if found is None:
-            found = self._new(batch, addresses, before, after, closed)
+            with MAKING:
+                found = self._new(batch, addresses, before, after, closed)
             self._inferences.keep(key, found)
         return found
 
@@ -191,12 +196,14 @@ class Lane:
         self.stream.wait()
         if not self._graphs:
             return
-        reason = inference.capture()
-        if not reason:
-            self.counters["captures"] += 1
-            return
+        reason = ""
+        for _ in range(ATTEMPTS):
+            reason = inference.capture()
+            if not reason:
+                self.counters["captures"] += 1
+                return
+            # Whether a refused capture has left everything in order is seen here, not with the first answer.
+            inference.enqueue()
+            self.counters["enqueues"] += 1
+            self.stream.wait()
         self._told(reason)
-        # Whether a refused capture has left everything in order is seen here, not with the first answer.
-        inference.enqueue()
-        self.counters["enqueues"] += 1
-        self.stream.wait()

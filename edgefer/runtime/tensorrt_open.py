@@ -34,6 +34,7 @@ from edgefer.runtime.cuda import CudaDevice
 from edgefer.runtime.cuda_errors import load_pycuda
 from edgefer.runtime.fallback import outside
 from edgefer.runtime.gpu_settings import GpuSettings
+from edgefer.runtime.inference import MAKING
 from edgefer.runtime.lane import Lane
 from edgefer.runtime.machine import Machine, check_gpu
 from edgefer.runtime.memory_need import check_limit, memory_need
@@ -130,7 +131,8 @@ class _Opening:
         _, log = tensorrt_log.runtime_log(trt)
         log.forget()
         try:
-            engine = LoadedEngine(trt, plan, runtime=tensorrt_log.runtime(trt), log=log)
+            with MAKING:
+                engine = LoadedEngine(trt, plan, runtime=tensorrt_log.runtime(trt), log=log)
         except EngineIncompatible as error:
             raise self._mismatch(report, error) from error
         self._device.hold(engine.close)

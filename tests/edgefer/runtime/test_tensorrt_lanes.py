@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -247,6 +247,31 @@ def test_what_a_stage_works_in_is_given_back_with_its_inference(simulation: Simu
             assert gone == [7]
         del gone[:]
     assert sorted(gone) == [1, 4, 5]
+
+
+def test_nothing_is_made_while_another_thread_captures(simulation: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, jobs = simulation.bindings.cuStreamBeginCapture, list[Future[None]]()
+    with opened(simulation, streams=2) as opening, ThreadPoolExecutor(1) as pool:
+
+        def make(number: int) -> None:
+            with opening.runner.lane() as lane:
+                lane.inference(1, key=("stage", number), addresses={}, before=lane.batches[1].copy_in())
+
+        def begun(*arguments: object) -> object:
+            answer = begin(*arguments)
+            if not jobs:
+                jobs.append(pool.submit(make, 2))
+                wait(jobs, timeout=0.3)  # it would be made by then
+            return answer
+
+        monkeypatch.setattr(simulation.bindings, "cuStreamBeginCapture", begun)
+        with simulation.gpu.recording() as calls:
+            make(1)
+            jobs[0].result(PATIENCE_SECONDS)
+        found = [name for name, _ in calls]
+    meanwhile = found[found.index("cuStreamBeginCapture") : found.index("cuStreamEndCapture")]
+    assert "ICudaEngine.create_execution_context" not in meanwhile
+    assert found.count("ICudaEngine.create_execution_context") == 2
 
 
 def test_what_the_gpu_reads_stays_alive_until_it_has_been_read(simulation: Simulation) -> None:

@@ -15,6 +15,7 @@ from simulation import Simulation, simulate
 
 from edgefer.errors import DeviceError, EdgeferWarning, EngineIncompatible, InputError, UsageError
 from edgefer.runtime.device_array import DeviceArray
+from edgefer.runtime.lane import ATTEMPTS
 
 MACHINES: dict[str, dict[str, Any]] = {
     "discrete": {},
@@ -318,7 +319,7 @@ def test_where_a_capture_is_refused_inferences_are_enqueued(simulation: Simulati
 
 
 def test_a_graph_that_cannot_be_made_is_no_error(simulation: Simulation) -> None:
-    simulation.gpu.fail("cuGraphInstantiate", "CUDA_ERROR_OUT_OF_MEMORY", times=1)
+    simulation.gpu.fail("cuGraphInstantiate", "CUDA_ERROR_OUT_OF_MEMORY", times=ATTEMPTS)
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         with opened(simulation) as opening:
@@ -327,6 +328,16 @@ def test_a_graph_that_cannot_be_made_is_no_error(simulation: Simulation) -> None
             assert opening.runner.counters["captures"] == 1
     (said,) = edgefer_warnings(heard)
     assert "CUDA_ERROR_OUT_OF_MEMORY" in said
+
+
+def test_a_capture_that_somebody_else_ends_is_tried_again(simulation: Simulation) -> None:
+    simulation.gpu.fail("cuStreamEndCapture", "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", times=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with opened(simulation) as opening:
+            for batch in (1, 4):
+                check(opening.runner.run(tiny.feeds(batch)), tiny.feeds(batch))
+            assert opening.runner.counters["captures"] == 2
 
 
 def test_without_graphs_nothing_is_captured(simulation: Simulation) -> None:
