@@ -57,6 +57,8 @@ class LoadedEngine:
         self._making = threading.Lock()
         self._runtime: Any = runtime
         self._engine: Any = None
+        # By whether contexts are given memory. They live as long as those: no release says that they need not.
+        self._configs: dict[bool, Any] = {}
         # What a traceback keeps would outlive the GPU's context: no object of TensorRT stays in a local variable here.
         del runtime
         try:
@@ -165,6 +167,7 @@ class LoadedEngine:
 
     def close(self) -> None:
         """Give the engine back; its contexts have to be gone by then."""
+        self._configs.clear()
         self._engine = None
         self._runtime = None
 
@@ -217,18 +220,23 @@ class LoadedEngine:
         strategies: Any = getattr(self._trt, "ExecutionContextAllocationStrategy", None)
         kernels = getattr(self._trt, "DynamicShapesKernelSpecializationStrategy", None)
         if kernels is not None:  # TensorRT-RTX, which compiles kernels here
-            config = self._given(self._engine.create_runtime_config(), "give a configuration of the runtime")
-            # By default it compiles those for the shapes at hand beside the inferences, and a graph would keep the
-            # slower ones that stand in for them until then.
-            config.dynamic_shapes_kernel_specialization_strategy = kernels.EAGER
-            if without_memory:
-                config.set_execution_context_allocation_strategy(strategies.USER_MANAGED)
-            return self._engine.create_execution_context(config)
+            if without_memory not in self._configs:
+                self._configs[without_memory] = self._config(kernels.EAGER, strategies, without_memory)
+            return self._engine.create_execution_context(self._configs[without_memory])
         if not without_memory:
             return self._engine.create_execution_context()
         if strategies is None:
             return self._engine.create_execution_context_without_device_memory()
         return self._engine.create_execution_context(strategies.USER_MANAGED)
+
+    def _config(self, eager: Any, strategies: Any, without_memory: bool) -> Any:
+        config = self._given(self._engine.create_runtime_config(), "give a configuration of the runtime")
+        # By default it compiles those for the shapes at hand beside the inferences, and a graph would keep the
+        # slower ones that stand in for them until then.
+        config.dynamic_shapes_kernel_specialization_strategy = eager
+        if without_memory:
+            config.set_execution_context_allocation_strategy(strategies.USER_MANAGED)
+        return config
 
     def _select(self, context: Any, profile: int, stream: int) -> None:
         try:
