@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 import re
 import shlex
 import shutil
@@ -154,6 +155,7 @@ def test_the_check_of_a_gpu_is_one_command(tegra: str, folder: str) -> None:
     done = subprocess.run(
         ["make", "--dry-run", "--always-make", "gpu-check", f"TEGRA={tegra}", "VENV=.venv"],
         cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")},  # the tests' own make
         capture_output=True,
         text=True,
         check=True,

@@ -89,8 +89,9 @@ def test_an_engine_that_is_required_is_not_compiled(simulation: Simulation, tmp_
     assert_nothing_left(simulation)
 
 
-def with_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The compiler says that it left an operator to a plugin."""
+def with_plugins(patch: pytest.MonkeyPatch) -> None:
+    """The compiler says that it left an operator to a plugin. `patch` ends before the simulation, whose compiler it
+    would put back."""
     compiled = BundleWork._compiled
 
     def compiling(self: BundleWork, *arguments: Any) -> Any:
@@ -98,7 +99,7 @@ def with_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
         report = msgspec.structs.replace(engine.report, plugins=("edgefer::CbamAttention",))
         return dataclasses.replace(engine, report=report)
 
-    monkeypatch.setattr(BundleWork, "_compiled", compiling)
+    patch.setattr(BundleWork, "_compiled", compiling)
 
 
 def test_plugins_are_registered_before_the_engine_is_loaded(
@@ -106,35 +107,31 @@ def test_plugins_are_registered_before_the_engine_is_loaded(
 ) -> None:
     seen: list[int] = []
     monkeypatch.setattr(tensorrt_open, "register_plugins", lambda flavour: seen.append(simulation.gpu.count("Runtime")))
-    with tiny.in_place(simulation):
-        with_plugins(monkeypatch)
+    with tiny.in_place(simulation), pytest.MonkeyPatch.context() as patch:
+        with_plugins(patch)
         asked = request(tmp_path)
         open_tensorrt(asked, QUICK).close()
     assert seen == [0]
     assert asked.settings["plugins"].endswith("(edgefer::CbamAttention)")
 
 
-def test_without_plugins_the_gpu_is_not_even_opened(
-    simulation: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with tiny.in_place(simulation):
-        with_plugins(monkeypatch)
+def test_without_plugins_the_gpu_is_not_even_opened(simulation: Simulation, tmp_path: Path) -> None:
+    with tiny.in_place(simulation), pytest.MonkeyPatch.context() as patch:
+        with_plugins(patch)
         with pytest.raises(PluginMissing, match="no plugins of version 3"):
             open_tensorrt(request(tmp_path), QUICK)
     assert simulation.gpu.count("cuDevicePrimaryCtxRetain") == 0
 
 
-def test_settings_of_the_engine_reach_the_compiler(
-    simulation: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_of_the_engine_reach_the_compiler(simulation: Simulation, tmp_path: Path) -> None:
     seen: list[BundleWork] = []
 
     def engine(self: BundleWork, graph: Any) -> Any:
         seen.append(self)
         raise EngineMissing("none")
 
-    with tiny.in_place(simulation):
-        monkeypatch.setattr(BundleWork, "engine", engine)
+    with tiny.in_place(simulation), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BundleWork, "engine", engine)
         with pytest.raises(EngineMissing):
             open_tensorrt(request(tmp_path, plugins="inline", workspace_bytes=1 << 20, timeout=7.0), QUICK)
     (work,) = seen
@@ -240,15 +237,13 @@ def test_an_engine_that_there_is_no_room_for_stays_in_the_cache(
     assert_nothing_left(simulation)
 
 
-def test_a_cache_that_cannot_be_written_does_not_hide_what_was_wrong(
-    simulation: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cache_that_cannot_be_written_does_not_hide_what_was_wrong(simulation: Simulation, tmp_path: Path) -> None:
     def unwritable(self: EngineCache, digest: str, plan_sha256: str) -> bool:
         raise EnvironmentMismatch("the engine cache cannot be used: read-only")
 
-    with tiny.in_place(simulation):
+    with tiny.in_place(simulation), pytest.MonkeyPatch.context() as patch:
         open_tensorrt(request(tmp_path), QUICK).close()
-        monkeypatch.setattr(EngineCache, "discard", unwritable)
+        patch.setattr(EngineCache, "discard", unwritable)
         simulation.gpu.fail("Runtime.deserialize_cuda_engine", None, times=1)
         with pytest.raises(EngineIncompatible, match="did not take the plan") as caught:
             open_tensorrt(request(tmp_path), QUICK)
@@ -388,10 +383,10 @@ def test_with_a_gpu_and_tensorrt_it_can_be_tried(simulation: Simulation) -> None
 
 @pytest.mark.parametrize("module", ["cuda.bindings.driver", "pycuda.driver"])
 def test_a_missing_package_is_found_before_anything_is_compiled(
-    simulation: Simulation, tmp_path: Path, module: str, monkeypatch: pytest.MonkeyPatch
+    simulation: Simulation, tmp_path: Path, module: str
 ) -> None:
-    with tiny.in_place(simulation) as compiled:
-        monkeypatch.setitem(sys.modules, module, None)
+    with tiny.in_place(simulation) as compiled, pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, module, None)
         with pytest.raises(EnvironmentMismatch):
             open_tensorrt(request(tmp_path), QUICK)
         assert compiled == []
