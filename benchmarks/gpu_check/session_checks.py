@@ -14,6 +14,9 @@ from benchmarks.gpu_check.result import Check
 from benchmarks.gpu_check.subject import Subject
 from edgefer.errors import EdgeferError, EnvironmentMismatch
 
+PLAIN = "plain enqueues"
+"""The name of the first check, which comes alone where it finds nothing to hold the others' answers to."""
+
 CHECKS: dict[str, Callable[[Known], str]] = {
     "golden inputs": session_ways.golden,
     "graphs against plain enqueues": session_ways.graphs,
@@ -50,7 +53,7 @@ def session_checks(
         found.append(known(subject))
         return "different inputs have different answers, each twice the same to the bit"
 
-    checks = [made(f"{subject.engine}: plain enqueues", first)]
+    checks = [made(f"{subject.engine}: {PLAIN}", first)]
     keep(checks)
     for name in names if found else ():
         checks.append(made(f"{subject.engine}: {name}", partial(CHECKS[name], found[0])))

@@ -157,6 +157,17 @@ def test_what_a_child_found_before_it_died_is_kept(
     assert (answer.checks[-1].name, answer.checks[-1].state) == ("hand", "failed")
 
 
+def test_without_a_session_that_answers_nothing_is_timed(
+    tmp_path: Path, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(settings: GpuSettings) -> Any:
+        raise DeviceError("cuInit failed")
+
+    monkeypatch.setattr(hand_session, "hand_subject", lambda *_: replace(subject, open=lost))
+    (check,) = sessions.answer_of(tmp_path, "runtime", "hand", 1).checks
+    assert (check.name, check.state) == ("built by hand: plain enqueues", "failed")
+
+
 def test_figures_that_cannot_be_had_lose_no_check(
     tmp_path: Path, subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
