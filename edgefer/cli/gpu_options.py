@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, get_args
 
 from edgefer.bundle.manifest import PluginPolicy
+from edgefer.cli.cache_options import check_cache
 from edgefer.errors import EdgeferWarning
 from edgefer.size import memory
 
@@ -72,6 +73,7 @@ def gpu_settings(arguments: argparse.Namespace) -> GpuSettings:
     from edgefer.runtime.gpu_settings import GpuSettings
 
     given = {name: getattr(arguments, name) for name in _FIELDS if hasattr(arguments, name)}
+    check_cache(given.get("cache"))
     for name in _SIZES:
         if name in given:
             given[name] = memory(given[name], f"--{name.replace('_', '-')}")

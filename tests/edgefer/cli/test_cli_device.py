@@ -178,6 +178,15 @@ def test_sizes_that_no_memory_has_name_the_option(option: str, given: str) -> No
     assert "None" not in str(caught.value)
 
 
+def test_a_cache_that_is_a_file_is_refused(tiny_bundle: Path, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "file").write_text("in the way")
+    given = ["--cache", str(tmp_path / "file")]
+    for verb in (["verify", str(tiny_bundle)], ["cache", "list"], ["cache", "prune"]):
+        error = answer(capsys, *verb, *given, code=2)["error"]
+        assert error["message"].endswith("is a file; a folder is expected.")
+    assert answer(capsys, "cache", "list", "--cache", str(tmp_path / "none"))["engines"] == []
+
+
 def test_warnings_of_others_stay_warnings() -> None:
     told = Silent()
 
