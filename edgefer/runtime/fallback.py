@@ -56,4 +56,5 @@ def outside() -> int:
 
 
 def _ours(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "edgefer"
+    # A context manager of edgefer's is called by way of contextlib.
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] in ("edgefer", "contextlib")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,14 @@ def test_a_folder_that_cannot_be_written_warns_and_goes_on(tmp_path: Path) -> No
     cache = FormCache(tmp_path / "file")
     with pytest.warns(EdgeferWarning, match=r"cannot be kept in .*derived again.*EDGEFER_CACHE"):
         assert cache.fetch(KEY, "1.23.2", lambda: MADE) == MADE
+
+
+def test_a_folder_that_cannot_be_written_is_warned_of_once_where_it_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        FormCache(tmp_path / "file").fetch(KEY, "1.23.2", lambda: MADE)
+    assert [Path(each.filename).name for each in caught] == [Path(__file__).name]
 
 
 def test_a_full_disk_warns_and_goes_on(cache: FormCache, monkeypatch: pytest.MonkeyPatch) -> None:
