@@ -213,7 +213,8 @@ def _given(value: Any, what: str, log: BuildLog) -> Any:
 def _hint_of_no_engine(reason: str, workspace_bytes: int) -> str:
     if "workspace" in reason.lower():
         return (
-            f"the builder had {workspace_bytes} bytes of scratch memory: give it more with --workspace (1GiB is usual)"
+            f"the builder had {workspace_bytes} bytes of scratch memory: --workspace gives it more (1GiB is usual); a "
+            "GPU that shares the host's memory gives half of what is free"
         )
     return "the log tells which layer; --exclude can keep a layer out of quantisation"
 
