@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import edgefer
 from edgefer.engine import protocol
@@ -45,18 +46,11 @@ def run(command: Sequence[str], folder: Path, *, task: str, timeout: float | Non
 
     Raises:
         subprocess.TimeoutExpired: it took longer than `timeout` seconds and was stopped.
+        EnvironmentMismatch: it cannot be started.
     """
     watch = Watch(reporter, task, folder / protocol.PROGRESS)
     with (folder / protocol.LOG).open("wb") as log, watch.opened():
-        child = subprocess.Popen(
-            command,
-            cwd=folder,  # not the caller's: `-m` puts it on the module path, where any file could shadow a package
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        child = _started(command, folder, log)
         try:
             return _wait(child, timeout, watch)
         except BaseException:
@@ -90,6 +84,24 @@ def no_room(error: OSError) -> EnvironmentMismatch:
         f"cannot write the files for compiling to {tempfile.gettempdir()}: {error}",
         hint="free some space there, or point TMPDIR at a folder with room for twice the model",
     )
+
+
+def _started(command: Sequence[str], folder: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command,
+            cwd=folder,  # not the caller's: `-m` puts it on the module path, where any file could shadow a package
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise EnvironmentMismatch(
+            f"the process {command[0]!r} cannot be started: {error}",
+            hint="free some memory; an application that embeds Python has to point sys.executable at an interpreter",
+        ) from error
 
 
 def _wait(child: subprocess.Popen[bytes], timeout: float | None, watch: Watch) -> int:

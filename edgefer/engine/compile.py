@@ -32,8 +32,10 @@ from edgefer.size import MOST_MEMORY
 
 WORKER: tuple[str, ...] = (sys.executable, "-m", "edgefer.engine.worker")
 DEFAULT_WORKSPACE_BYTES = 1 << 30
-# How TensorRT's bindings print an exception of a plugin in Python; their own loggers hear nothing of it.
-_PLUGIN_FAILED = re.compile(rb"^\[ERROR\] Exception caught in (.*)$", re.MULTILINE)
+# How TensorRT's bindings print an exception of a plugin in Python; their own loggers hear nothing of it. Those of a
+# logger and of a progress monitor are printed alike, and no engine gets worse from them.
+_OTHERS = rb"(?!(?:log|phase_start|step_complete|phase_finish)\()"
+_PLUGIN_FAILED = re.compile(rb"^\[ERROR\] Exception caught in " + _OTHERS + rb"(.*)$", re.MULTILINE)
 _KINDS: dict[str, type[EdgeferError]] = {
     kind.__name__: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, EdgeferError)
 }

@@ -217,6 +217,24 @@ def test_an_engine_in_whose_making_a_plugin_failed_is_not_handed_out(make_graph:
         compile_onnx(make_graph(), RTX, command=worker(code))
 
 
+@pytest.mark.parametrize("callback", ["log", "phase_start", "step_complete", "phase_finish"])
+def test_what_fails_in_a_logger_or_a_monitor_is_laid_on_no_plugin(
+    make_graph: Callable[..., bytes], callback: str
+) -> None:
+    said = f"[ERROR] Exception caught in {callback}(): OSError: [Errno 28] No space left on device"
+    failure = '{"kind": "CompileError", "message": "no engine"}'
+    code = f"print({said!r}, flush=True); (folder / 'failure.json').write_text({failure!r}); sys.exit(1)"
+    with pytest.raises(CompileError) as caught:
+        compile_onnx(make_graph(), RTX, command=worker(code))
+    assert caught.value.message == "no engine"
+
+
+def test_a_process_that_cannot_be_started_is_an_error_that_says_so(make_graph: Callable[..., bytes]) -> None:
+    with pytest.raises(EnvironmentMismatch, match="cannot be started") as caught:
+        compile_onnx(make_graph(), RTX, command=("/no/such/python", "-m", "edgefer.engine.worker"))
+    assert "sys.executable" in caught.value.hint
+
+
 GRANDCHILD = (
     "import subprocess\n"
     "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
