@@ -100,6 +100,15 @@ class Driver:
         self.check("cuCtxGetDevice", result)
         return int(device)
 
+    def gpu_of(self, address: int) -> int | None:
+        """The GPU in whose memory an address is; None where the driver knows of no memory there."""
+        kind = self.bindings.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+        result, ordinal = self.bindings.cuPointerGetAttribute(kind, address)
+        if result == self.bindings.CUresult.CUDA_ERROR_INVALID_VALUE:
+            return None
+        self.check("cuPointerGetAttribute", result)
+        return int(ordinal)
+
     def retain(self, device: int) -> Any:
         """A reference to the device's primary context, the one that TensorRT and PyTorch use; no other is ever made.
         Each needs its `release`."""

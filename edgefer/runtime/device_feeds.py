@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from edgefer.errors import InputError
 from edgefer.runtime.buffers import ALIGNMENT, Batch
+from edgefer.runtime.cuda import CudaDevice
 from edgefer.runtime.device_array import DeviceArray
 from edgefer.runtime.inference import Inference
 from edgefer.runtime.lane import Lane
@@ -53,6 +54,24 @@ def check_bindable(arrays: Mapping[str, DeviceArray], batch: Batch) -> None:
                 f"input '{name}' begins at the address {array.address:#x}, which TensorRT takes only where it is a "
                 f"multiple of {ALIGNMENT}",
                 hint="bind an array that begins an allocation; without binding, any is taken, for one copy",
+            )
+
+
+def check_reach(arrays: Mapping[str, DeviceArray], device: CudaDevice) -> None:
+    """See that arrays which are to be read in place are in this GPU's memory: a kernel that reads what was freed, or
+    what another GPU has, fails, and with it all that the process has on the GPU.
+
+    Raises:
+        InputError: one is not.
+    """
+    for name, array in arrays.items():
+        found = device.driver.gpu_of(array.address)
+        if found != device.ordinal:
+            where = "in no memory that the driver knows" if found is None else f"in the memory of GPU {found}"
+            raise InputError(
+                f"input '{name}' begins at the address {array.address:#x}, {where}, and the session is on GPU "
+                f"{device.ordinal}",
+                hint="keep the array as long as it is used; GpuSettings(ordinal=...) opens the session on its GPU",
             )
 
 

@@ -128,7 +128,8 @@ class TensorRtRunner:
         lane, with what is in the arrays. The last four sets of addresses are kept.
 
         Raises:
-            InputError: one is no input, or has another shape or type, or its address is not aligned to 256 bytes.
+            InputError: one is no input, or has another shape or type, or its address is not aligned to 256 bytes, or
+                is not in this GPU's memory.
             EngineIncompatible, DeviceError: TensorRT or the driver refused.
             UsageError: the runner is closed.
         """
@@ -140,6 +141,7 @@ class TensorRtRunner:
         taken: list[Lane] = []
         # All lanes are taken, and no two threads may each have a part of them.
         with self._current, self._binding:
+            device_feeds.check_reach(arrays, self.device)
             try:
                 taken.extend(self._lanes.take() for _ in self.lanes)
                 self._make_room(key)

@@ -16,6 +16,7 @@ from edgefer.errors import EdgeferWarning, UsageError
 from edgefer.kernels.launch import Kernels
 from edgefer.kernels.preprocess_frame import Camera
 from edgefer.kernels.streams import Stream
+from edgefer.runtime.device_feeds import check_reach
 from edgefer.runtime.frame_tensors import Given
 from edgefer.runtime.gpu_frames import Taken, taken
 from edgefer.runtime.gpu_settings import GpuSettings
@@ -133,11 +134,12 @@ class TensorRtFrames:
         """All outputs by name, as `TensorRtRunner.run` gives them; `feeds` has the inputs that are no cameras.
 
         Raises:
-            as `TensorRtRunner.run`; and UsageError: frames of this size do not fit into `memory_limit`.
+            as `TensorRtRunner.run`; and UsageError: frames of this size do not fit into `memory_limit`; and InputError:
+            a frame is not in this GPU's memory.
         """
         with self._runner.lane() as lane:
             stages = self._stages[id(lane)]
-            stage = stages.get(frames.key) or self._stage(lane, frames.key)
+            stage = stages.get(frames.key) or self._stage(lane, frames)
             for name, array in lane.batches[1].inputs:
                 if name not in self._cameras:
                     array[...] = feeds[name]
@@ -189,8 +191,12 @@ class TensorRtFrames:
         stages.hold(key)
         return inference
 
-    def _stage(self, lane: Lane, key: Key) -> FrameStage:
+    def _stage(self, lane: Lane, frames: Frames) -> FrameStage:
         """A new stage of a lane for these cameras."""
+        key = frames.key
+        for role, each in frames.taken.items():
+            for array in each.arrays:
+                check_reach({self._specs[role].name: array}, self._runner.device)
         if not self._zero_copy and self._limit is not None:
             self._make_room(lane, stage_bytes(key[1]), self._limit)
         batch = lane.batches[1]

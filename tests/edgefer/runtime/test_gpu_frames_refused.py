@@ -34,6 +34,17 @@ from edgefer.runtime.nv12 import Nv12
 from edgefer.runtime.session import Session
 
 
+def test_a_frame_that_was_freed_is_not_read() -> None:
+    with opened() as (session, simulation):
+        gone = simulation.gpu.foreign_array(VISIBLE)
+        gone.free()
+        with pytest.raises(InputError, match="input 'visible' begins at .* in no memory that the driver knows"):
+            session.infer_images(visible=gone, infrared=HEAT)
+        expected = logits(tensor("visible", VISIBLE, BOX), HEAT_TENSOR)
+        found = session.infer_images(visible=VISIBLE, infrared=HEAT, views={"visible": BOX})
+        np.testing.assert_allclose(found.logits, expected, atol=1e-4)
+
+
 def test_what_the_kernel_does_not_take_goes_over_the_cpu_and_is_said() -> None:
     pytest.importorskip("cv2")
     with opened() as (session, simulation):

@@ -228,6 +228,22 @@ def test_what_cannot_be_bound_is_refused(simulation: Simulation, change: dict[st
         check(opening.runner.run(tiny.feeds()), tiny.feeds())
 
 
+def test_what_another_gpu_has_and_what_was_freed_is_not_bound(
+    simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(simulation) as opening:
+        gone = simulation.gpu.foreign_array(tiny.feeds()["visible"])
+        array = DeviceArray(gone.address, gone.shape, gone.dtype, None, gone)
+        with monkeypatch.context() as patched:
+            patched.setattr(simulation.bindings, "cuPointerGetAttribute", lambda kind, address: (0, 1))
+            with pytest.raises(InputError, match="in the memory of GPU 1, and the session is on GPU 0"):
+                opening.runner.bind({"visible": array})
+        gone.free()
+        with pytest.raises(InputError, match="in no memory that the driver knows"):
+            opening.runner.bind({"visible": array})
+        check(opening.runner.run(tiny.feeds()), tiny.feeds())
+
+
 def test_an_array_on_the_gpu_of_another_type_is_refused_without_binding_too(simulation: Simulation) -> None:
     with opened(simulation) as opening:
         given = tiny.feeds()

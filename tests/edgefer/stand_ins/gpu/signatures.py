@@ -41,6 +41,7 @@ BINDINGS: Table = {
     "cuMemHostAlloc": ("bytesize: size_t, Flags: unsigned int", "Any"),
     "cuMemFreeHost": ("p: Any", ""),
     "cuMemHostGetDevicePointer": ("p: Any, Flags: unsigned int", "CUdeviceptr"),
+    "cuPointerGetAttribute": ("attribute: CUpointer_attribute, ptr: CUdeviceptr", "Any"),
     "cuMemcpyHtoDAsync": ("dstDevice: CUdeviceptr, srcHost: Any, ByteCount: size_t, hStream: CUstream", ""),
     "cuMemcpyDtoHAsync": ("dstHost: Any, srcDevice: CUdeviceptr, ByteCount: size_t, hStream: CUstream", ""),
     "cuMemcpyDtoDAsync": ("dstDevice: CUdeviceptr, srcDevice: CUdeviceptr, ByteCount: size_t, hStream: CUstream", ""),
@@ -119,6 +120,7 @@ BINDINGS_ENUMS: Mapping[str, Mapping[str, int]] = {
         "CU_STREAM_CAPTURE_STATUS_ACTIVE": 1,
         "CU_STREAM_CAPTURE_STATUS_INVALIDATED": 2,
     },
+    "CUpointer_attribute": {"CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL": 9},
     "CUjit_option": {"CU_JIT_ERROR_LOG_BUFFER": 5, "CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES": 6},
     "CUfunction_attribute": {"CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES": 8},
     "CUdevice_attribute": {

@@ -122,6 +122,13 @@ def _device_pointer(gpu: SimulatedGpu, host: int, flags: int) -> tuple[Any, ...]
     raise Refused("CUDA_ERROR_INVALID_VALUE")
 
 
+def _pointer(gpu: SimulatedGpu, attribute: int, address: int) -> tuple[Any, ...]:
+    begin = gpu.memory.begin(address)
+    if not any(begin in (each.address, each.host) and not each.freed for each in gpu.memory.allocations if begin):
+        raise Refused("CUDA_ERROR_INVALID_VALUE")
+    return (0,)
+
+
 def _copy(
     gpu: SimulatedGpu, stream: int, ends: tuple[int, int], target: Callable[[], Bytes], source: Callable[[], Bytes]
 ) -> None:
@@ -184,6 +191,7 @@ FUNCTIONS: dict[str, Callable[..., tuple[Any, ...]]] = {
     "cuMemHostAlloc": _allocate_host,
     "cuMemFreeHost": _free_host,
     "cuMemHostGetDevicePointer": _device_pointer,
+    "cuPointerGetAttribute": _pointer,
     "cuMemcpyHtoDAsync": _copy_in,
     "cuMemcpyDtoHAsync": _copy_out,
     "cuMemcpyDtoDAsync": _copy_between,
