@@ -18,9 +18,9 @@ Stage = Callable[[Stream], None]
 
 
 MAKING = threading.RLock()
-"""Whoever has it loads an engine, or makes an inference and captures it: one thread of a process at a time. Where it
-loads or makes something TensorRT may wait for the whole GPU, which the driver refuses while any thread captures, and
-which ends that capture."""
+"""Whoever has it loads an engine, makes an inference and captures it, or gives one back for another: one thread of a
+process at a time. Where it loads or makes something TensorRT may wait for the whole GPU, which the driver refuses while
+any thread captures, and which ends that capture."""
 
 
 class Inference:

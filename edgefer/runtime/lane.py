@@ -106,7 +106,7 @@ class Lane:
         if found is None:
             with MAKING:
                 found = self._new(batch, addresses, before, after, closed)
-            self._inferences.keep(key, found)
+                self._inferences.keep(key, found)
         return found
 
     def known(self, batch: int, key: Hashable) -> Inference | None:
@@ -115,7 +115,8 @@ class Lane:
 
     def drop(self, batch: int, key: Hashable) -> None:
         """Give the inference with this key back, where there is one."""
-        self._inferences.drop(batch, key)
+        with MAKING:
+            self._inferences.drop(batch, key)
 
     def dropping(self, batch: int, key: Hashable) -> Callable[[], None]:
         """`drop` as something for the device to hold: it does not refer to the device."""
