@@ -93,7 +93,10 @@ def write_entry(folder: Path, key: CacheKey, engine: CompiledEngine) -> None:
     (folder / PLAN).write_bytes(engine.plan)
     (folder / GRAPH).write_bytes(engine.onnx)
     if engine.timing:
-        (folder / TIMING).write_bytes(engine.timing)
+        try:
+            (folder / TIMING).write_bytes(engine.timing)
+        except OSError:  # they are for the speed of later builds alone, and this one took minutes
+            (folder / TIMING).unlink(missing_ok=True)
     atomic.write_bytes(folder / REPORT, record)
     atomic.write_bytes(folder / ENTRY, msgspec.json.encode(entry))
 

@@ -91,7 +91,10 @@ def _compile(folder: Path, request: WorkerRequest) -> EngineReport:
     built = build(flavour, onnx, request.batches, workspace.given_bytes, log, attachments)
     (folder / PLAN).write_bytes(built.plan)
     if timing is not None:
-        (folder / TIMING).write_bytes(timing.packed())
+        try:
+            (folder / TIMING).write_bytes(timing.packed())
+        except OSError:  # they are for the speed of later builds alone, and this one is done
+            (folder / TIMING).unlink(missing_ok=True)
     layers, unparsed = parse_layers(log.layers)
     warnings = [*log.warnings, *([workspace.warning] if workspace.warning else [])]
     if not layers:
