@@ -38,7 +38,7 @@ def test_a_frame_that_was_freed_is_not_read() -> None:
     with opened() as (session, simulation):
         gone = simulation.gpu.foreign_array(VISIBLE)
         gone.free()
-        with pytest.raises(InputError, match="input 'visible' begins at .* in no memory that the driver knows"):
+        with pytest.raises(InputError, match=r"input 'visible' begins at .* in no memory that the driver knows"):
             session.infer_images(visible=gone, infrared=HEAT)
         expected = logits(tensor("visible", VISIBLE, BOX), HEAT_TENSOR)
         found = session.infer_images(visible=VISIBLE, infrared=HEAT, views={"visible": BOX})
