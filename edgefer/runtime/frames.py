@@ -29,7 +29,8 @@ class Cameras:
     Args:
         graph: whose inputs they are.
         binder: completes what is given with masks and missing cameras.
-        settings: what the session says of itself; `IMAGES` gets how frames become inputs on a GPU, and why not there.
+        settings: what the session says of itself; `IMAGES` gets how the last frames became inputs on a GPU, and why not
+            there.
         runner: of the session where it runs on a GPU, else None.
         gpu: what the session may take of it.
 
@@ -90,6 +91,7 @@ class Cameras:
         if self._on_gpu is not None:
             found = self._on_gpu.prepare(given, colour)
             if not isinstance(found, str):
+                self._settings[IMAGES] = _BY_KERNEL
                 bound = self._binder.bind_preprocessed({names[role]: self._stand_ins[role] for role in given})
                 return cast(Runner, found), bound
             self._settings[IMAGES] = f"on the CPU: {found}"

@@ -66,6 +66,17 @@ def test_every_format_and_view_is_answered(setting: Setting) -> None:
         checks.assert_answer(session, given, session.infer(**given))
 
 
+def test_the_settings_say_where_the_last_frames_were_pre_processed() -> None:
+    with opened() as (session, _):
+        for frame, where in (
+            (VISIBLE, "on the GPU"),
+            (VISIBLE.astype(np.uint16), "on the CPU"),
+            (VISIBLE, "on the GPU"),
+        ):
+            session.infer_images(visible=frame, infrared=HEAT)
+            assert where in session.info["settings"][IMAGES]  # type: ignore[index]
+
+
 @pytest.mark.parametrize("integrated", [False, True])
 def test_the_graph_has_copies_kernel_engine_and_copies_in_this_order(integrated: bool) -> None:
     with opened(Setting(integrated=integrated)) as (session, simulation):
