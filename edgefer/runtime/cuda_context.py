@@ -131,9 +131,13 @@ class PrimaryContext:
         return not self._closed and os.getpid() == self._pid
 
     @property
-    def entered(self) -> bool:
-        """Whether this thread is in it."""
-        return any(each is self._context for each in _entered.stack)
+    def depth(self) -> int:
+        """How many times this thread is in it."""
+        return sum(each is self._context for each in _entered.stack)
+
+    def inside(self, thread: int) -> bool:
+        """Whether a thread is in it, by its identifier."""
+        return thread in self._inside
 
     def hold(self, release: Release, *, by_pycuda: bool = False) -> int:
         """Has `close` call `release`, with the context current, before whatever was held earlier. The number is for

@@ -75,21 +75,23 @@ class Submitted:
     def fetch(self) -> None:
         """Wait for it and let its lane go, whatever came of it."""
         with self._lock:
-            lane, self._lane = self._lane, None
+            lane = self._lane
             if lane is None:
                 return
-            self._error = UsageError("waiting for this answer was interrupted", hint="start the inference again")
             try:
                 with self._current:
                     try:
                         lane.wait()
                         self._results = lane.results(self._batch, self._out)
-                        self._error = None
                     except BaseException:
                         lane.settle()
                         raise
             except Exception as error:  # it is for who asks for this answer, and not for who needs the lane
                 self._error = error
+            except BaseException:
+                self._error = UsageError("waiting for this answer was interrupted", hint="start the inference again")
+                raise
             finally:
-                self._keep = self._out = None
+                # Before the lane is free: who comes later must not wait on what others do there.
+                self._lane = self._keep = self._out = None
                 self._fetched(self, lane)

@@ -40,7 +40,7 @@ class TensorRtRunner:
         self, device: CudaDevice, engine: LoadedEngine, lanes: Sequence[Lane], versions: Mapping[str, str]
     ) -> None:
         self.device, self.engine = device, engine
-        self._lanes = Lanes(lanes)
+        self._lanes = Lanes(lanes, device.current())
         self._versions = dict(versions)
         self._current = device.current()
         self._bound: OrderedDict[device_feeds.Key, None] = OrderedDict()
@@ -120,7 +120,7 @@ class TensorRtRunner:
                 lane.settle()
                 self._lanes.give(lane)
                 raise
-            self._lanes.pending(submitted)
+            self._lanes.pending(submitted, lane)
             return submitted
 
     def bind(self, arrays: Mapping[str, DeviceArray]) -> None:
@@ -143,7 +143,8 @@ class TensorRtRunner:
         with self._current, self._binding:
             device_feeds.check_reach(arrays, self.device)
             try:
-                taken.extend(self._lanes.take() for _ in self.lanes)
+                while len(taken) < len(self.lanes):
+                    taken.append(self._lanes.take(taken))
                 self._make_room(key)
                 for lane in taken:
                     device_feeds.wait_for_producers(lane, arrays)
@@ -182,7 +183,7 @@ class TensorRtRunner:
         if not self.device.usable:
             self.device.close()  # closed already, or of another process, which waits for its own lanes
             return
-        if self._current.entered:
+        if self._current.depth:
             raise UsageError(
                 "the session is closed in the middle of one of this thread's own inferences",
                 hint="a handler of a signal should raise or note it, and leave the closing to what it interrupts",

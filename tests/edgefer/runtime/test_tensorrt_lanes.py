@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from opened_runner import Opening, check, opened
 from simulation import Simulation, simulate
 
 from edgefer.errors import DeviceError, EdgeferError, UsageError
+from edgefer.runtime.lanes import Lanes
 
 PATIENCE_SECONDS = 20.0
 """What no test needs; a deadlock shows as a failure."""
@@ -247,6 +250,47 @@ def test_what_a_stage_works_in_is_given_back_with_its_inference(simulation: Simu
             assert gone == [7]
         del gone[:]
     assert sorted(gone) == [1, 4, 5]
+
+
+@pytest.mark.parametrize("step", ["give", "pending", "fetched", "_collect"])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_lane_that_an_interrupt_loses_is_taken_back(simulation: Simulation, step: str, elsewhere: bool) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    def ask(opening: Opening) -> None:
+        given = tiny.feeds()
+        if step == "give":
+            opening.runner.run(given)
+        opening.runner.submit(given).wait()
+        opening.runner.submit(given)
+        opening.runner.run(given)
+
+    def lose(opening: Opening) -> None:
+        with mock.patch.object(Lanes, step, interrupted), pytest.raises(KeyboardInterrupt):
+            ask(opening)
+
+    def lost_and_found() -> None:
+        with opened(simulation) as opening:
+            if elsewhere:
+                within_time(lambda: lose(opening))
+            else:
+                lose(opening)
+            for _ in range(2):
+                check(opening.runner.run(tiny.feeds()), tiny.feeds())
+                check(opening.runner.submit(tiny.feeds()).wait(), tiny.feeds())
+            lose(opening)  # and is not missed by `close`
+
+    within_time(lost_and_found)
+
+
+def test_what_is_at_work_is_not_taken_back(simulation: Simulation) -> None:
+    with opened(simulation) as opening, ThreadPoolExecutor(1) as pool:
+        with opening.runner.lane():
+            waiting = pool.submit(opening.runner.run, tiny.feeds())
+            with pytest.raises(FutureTimeout):
+                waiting.result(0.5)
+        check(waiting.result(PATIENCE_SECONDS), tiny.feeds())
 
 
 def test_nothing_is_made_while_another_thread_captures(simulation: Simulation, monkeypatch: pytest.MonkeyPatch) -> None:
