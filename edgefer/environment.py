@@ -25,7 +25,7 @@ from edgefer.errors import EdgeferError
 from edgefer.kernel_files import memory
 from edgefer.kernels import cubins
 from edgefer.needs import GPU, PACKAGES, TENSORRT, Need, needs
-from edgefer.runtime.cuda_errors import REBUILD
+from edgefer.runtime.gpu.cuda_errors import REBUILD
 from edgefer.tegra import RELEASE_FILE, Tegra, tegra
 from edgefer.version import __version__
 

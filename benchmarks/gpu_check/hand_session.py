@@ -13,11 +13,12 @@ from benchmarks.gpu_check.hand_engine import HandBuiltEngine
 from benchmarks.gpu_check.subject import Subject
 from edgefer.kernels import cubins
 from edgefer.kernels.launch import Kernels
-from edgefer.runtime import engine_check, runners
+from edgefer.runtime import runners
 from edgefer.runtime.cuda import CudaDevice
+from edgefer.runtime.gpu import engine_check
+from edgefer.runtime.gpu.lane import Lane
+from edgefer.runtime.gpu.memory_need import check_limit, memory_need
 from edgefer.runtime.gpu_settings import GpuSettings
-from edgefer.runtime.lane import Lane
-from edgefer.runtime.memory_need import check_limit, memory_need
 from edgefer.runtime.runner import RunnerRequest
 from edgefer.runtime.runners import RunnerEntry
 from edgefer.runtime.session import Session

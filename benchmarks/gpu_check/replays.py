@@ -8,10 +8,10 @@ from typing import Any
 
 from benchmarks.gpu_check.subject import device_of, runner_of
 from edgefer.kernels.streams import Event
-from edgefer.runtime import device_feeds
 from edgefer.runtime.device_array import device_array
-from edgefer.runtime.inference import Inference
-from edgefer.runtime.lane import Lane
+from edgefer.runtime.gpu import device_feeds
+from edgefer.runtime.gpu.inference import Inference
+from edgefer.runtime.gpu.lane import Lane
 from edgefer.runtime.session import Session
 
 LEAD = 3

@@ -16,9 +16,9 @@ from numpy.typing import DTypeLike
 from edgefer.errors import UsageError
 from edgefer.kernels.driver import Driver
 from edgefer.kernels.streams import Stream, priority_range
-from edgefer.runtime.cuda_context import PrimaryContext, Release
-from edgefer.runtime.cuda_errors import Translator, load_pycuda
-from edgefer.runtime.cuda_memory import DeviceMemory, HostMemory
+from edgefer.runtime.gpu.cuda_context import PrimaryContext, Release
+from edgefer.runtime.gpu.cuda_errors import Translator, load_pycuda
+from edgefer.runtime.gpu.cuda_memory import DeviceMemory, HostMemory
 from edgefer.runtime.gpu_settings import PRIORITIES, Priority
 
 

@@ -16,7 +16,7 @@ from edgefer.runtime.preprocess import ColourOrder, Preprocessor
 from edgefer.runtime.runner import Runner
 
 if TYPE_CHECKING:
-    from edgefer.runtime.tensorrt_frames import TensorRtFrames
+    from edgefer.runtime.gpu.tensorrt_frames import TensorRtFrames
 
 IMAGES = "images"
 """Where a session's settings say how frames become inputs."""
@@ -120,8 +120,8 @@ class Cameras:
 
     def _opened(self, graph: GraphSpec, runner: Runner, gpu: GpuSettings | None) -> TensorRtFrames | None:
         # Not before there is a GPU: it is much to import.
+        from edgefer.runtime.gpu.tensorrt_frames import TensorRtFrames
         from edgefer.runtime.tensorrt import TensorRtRunner
-        from edgefer.runtime.tensorrt_frames import TensorRtFrames
 
         if not isinstance(runner, TensorRtRunner):
             return None

@@ -40,13 +40,13 @@ class Opened:
 
 
 def _tensorrt_unavailable() -> str | None:
-    from edgefer.runtime.machine import unavailable
+    from edgefer.runtime.gpu.machine import unavailable
 
     return unavailable()
 
 
 def _open_tensorrt(request: RunnerRequest) -> Runner:
-    from edgefer.runtime.tensorrt_open import open_tensorrt
+    from edgefer.runtime.gpu.tensorrt_open import open_tensorrt
 
     return open_tensorrt(request)
 

@@ -262,7 +262,11 @@ class Session:
         runner, self._runner = self._runner, None
         if runner is not None:
             self._queue.close()
-            runner.close()
+            try:
+                runner.close()
+            except UsageError:  # it goes on: it was asked from inside of an inference
+                self._runner = runner
+                raise
 
     def __enter__(self) -> Session:
         self._opened()

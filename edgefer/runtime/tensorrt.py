@@ -17,14 +17,14 @@ import numpy.typing as npt
 
 from edgefer.engine.loaded import DYNAMIC, LoadedEngine
 from edgefer.errors import InputError, UsageError
-from edgefer.runtime import device_feeds
-from edgefer.runtime.buffers import Batch
 from edgefer.runtime.cuda import CudaDevice
 from edgefer.runtime.device_array import DeviceArray
-from edgefer.runtime.inferences import KEPT
-from edgefer.runtime.lane import Lane
-from edgefer.runtime.lanes import Lanes
-from edgefer.runtime.submitted import Submitted
+from edgefer.runtime.gpu import device_feeds
+from edgefer.runtime.gpu.buffers import Batch
+from edgefer.runtime.gpu.inferences import KEPT
+from edgefer.runtime.gpu.lane import Lane
+from edgefer.runtime.gpu.lanes import Lanes
+from edgefer.runtime.gpu.submitted import Submitted
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array | DeviceArray]

@@ -75,7 +75,7 @@ def test_other_names_are_attribute_errors() -> None:
 
 def test_no_module_of_the_bundle_or_the_runtime_imports_them_at_its_top() -> None:
     root = Path(edgefer.__file__).parent
-    for path in [*root.glob("*.py"), *root.glob("bundle/*.py"), *root.glob("runtime/*.py")]:
+    for path in [*root.glob("*.py"), *root.glob("bundle/*.py"), *root.glob("runtime/**/*.py")]:
         for node in ast.parse(path.read_text()).body:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

@@ -17,7 +17,7 @@ from edgefer.kernels.preprocess import ENTRIES, PreprocessParams, plan
 from edgefer.kernels.preprocess_frame import Camera, Output
 from edgefer.kernels.preprocess_view import packed
 from edgefer.runtime.frame_tensors import Given, frame_tensors
-from edgefer.runtime.gpu_frames import taken
+from edgefer.runtime.gpu.frame_memory import taken
 from edgefer.runtime.nv12 import Nv12
 from edgefer.runtime.preprocess import Preprocessor
 from edgefer.runtime.view import View, fitted, over_box, through

@@ -34,8 +34,8 @@ from benchmarks.gpu_check.soak import soak
 from benchmarks.gpu_check.subject import Subject, counted
 from edgefer.errors import DeviceError, EnvironmentMismatch, PluginMissing
 from edgefer.kernels.streams import Graph
+from edgefer.runtime.gpu.lane import Lane
 from edgefer.runtime.gpu_settings import GpuSettings
-from edgefer.runtime.lane import Lane
 
 SMALL = HandBuilt(side=16, gates=3)
 

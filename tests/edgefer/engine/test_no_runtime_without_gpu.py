@@ -14,7 +14,7 @@ import edgefer
 from edgefer.bundle.container import Bundle
 from edgefer.engine.driver import cuda_driver
 
-MAKERS = {"engine/race_engine.py", "runtime/tensorrt_log.py"}
+MAKERS = {"engine/race_engine.py", "runtime/gpu/tensorrt_log.py"}
 """The modules that make a runtime, in one function each, which is called inside of a context of the GPU."""
 
 TRIPWIRE = """

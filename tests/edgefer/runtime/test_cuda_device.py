@@ -16,8 +16,8 @@ from simulation import Simulation, simulate
 from edgefer.errors import DeviceError, EnvironmentMismatch, UsageError
 from edgefer.kernels.driver import Driver
 from edgefer.kernels.plan import ORIN
-from edgefer.runtime import cuda_context
 from edgefer.runtime.cuda import CudaDevice
+from edgefer.runtime.gpu import cuda_context
 
 SETTING_UP = ("cuDeviceGet", "cuDeviceGetAttribute", "cuDeviceGetName", "cuInit")
 

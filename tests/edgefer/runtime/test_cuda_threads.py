@@ -11,8 +11,8 @@ from simulation import Simulation, simulate
 
 from edgefer.errors import DeviceError, UsageError
 from edgefer.kernels.driver import Driver
-from edgefer.runtime import cuda_context
 from edgefer.runtime.cuda import CudaDevice
+from edgefer.runtime.gpu import cuda_context
 
 
 @pytest.fixture

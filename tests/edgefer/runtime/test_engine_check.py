@@ -13,7 +13,7 @@ import simulated_session as tiny
 from edgefer.bundle.arrays import encode_array
 from edgefer.bundle.container import Bundle
 from edgefer.errors import BundleError, EngineIncompatible
-from edgefer.runtime.engine_check import judge, made_up
+from edgefer.runtime.gpu.engine_check import judge, made_up
 
 Run = Callable[[Mapping[str, Any]], dict[str, Any]]
 BUNDLE = tiny.bundle(golden=5)

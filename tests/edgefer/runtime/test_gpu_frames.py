@@ -41,8 +41,8 @@ from edgefer.kernels.launch import Kernels
 from edgefer.kernels.preprocess_frame import Camera, Frame
 from edgefer.runtime.cuda import CudaDevice
 from edgefer.runtime.frames import IMAGES
+from edgefer.runtime.gpu.stage import FrameStage, StageCamera, stage_bytes
 from edgefer.runtime.gpu_settings import GpuSettings
-from edgefer.runtime.gpu_stage import FrameStage, StageCamera, stage_bytes
 from edgefer.runtime.nv12 import Nv12
 from edgefer.runtime.session import Session
 from edgefer.runtime.view import fitted, over_box

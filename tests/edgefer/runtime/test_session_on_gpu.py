@@ -100,6 +100,14 @@ def test_who_opens_it_hears_of_the_compiling(gpu: Simulation, tmp_path: Path, mo
     assert heard.tasks == ["compile"]
 
 
+def test_a_session_that_cannot_be_closed_now_goes_on(gpu: Simulation, tmp_path: Path) -> None:
+    with opened(tmp_path) as session:
+        runner: Any = session._runner
+        with runner.device.current(), pytest.raises(UsageError, match="in the middle of one of this thread's own"):
+            session.close()
+        assert session.infer(**simulated_session.feeds()).label
+
+
 def test_counters_go_on(gpu: Simulation, tmp_path: Path) -> None:
     with opened(tmp_path) as session:
         before: Any = session.info["counters"]

@@ -15,7 +15,7 @@ from opened_runner import Opening, check, opened
 from simulation import Simulation, simulate
 
 from edgefer.errors import DeviceError, EdgeferError, UsageError
-from edgefer.runtime.lanes import Lanes
+from edgefer.runtime.gpu.lanes import Lanes
 
 PATIENCE_SECONDS = 20.0
 """What no test needs; a deadlock shows as a failure."""

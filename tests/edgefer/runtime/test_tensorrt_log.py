@@ -9,7 +9,7 @@ import pytest
 from simulation import simulate
 
 from edgefer.errors import EngineIncompatible
-from edgefer.runtime.tensorrt_log import RuntimeLog, runtime, runtime_log
+from edgefer.runtime.gpu.tensorrt_log import RuntimeLog, runtime, runtime_log
 
 
 def test_a_tensorrt_has_one_logger_for_all_sessions(capfd: pytest.CaptureFixture[str]) -> None:

@@ -30,9 +30,9 @@ from edgefer.errors import (
     PluginMissing,
     UsageError,
 )
-from edgefer.runtime import tensorrt_open
-from edgefer.runtime.machine import Machine, check_gpu, unavailable
-from edgefer.runtime.tensorrt_open import open_tensorrt
+from edgefer.runtime.gpu import tensorrt_open
+from edgefer.runtime.gpu.machine import Machine, check_gpu, unavailable
+from edgefer.runtime.gpu.tensorrt_open import open_tensorrt
 
 STAGES = {"engine", "deserialise", "capture", "golden", "warm-up"}
 

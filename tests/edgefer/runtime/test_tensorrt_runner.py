@@ -15,7 +15,7 @@ from simulation import Simulation, simulate
 
 from edgefer.errors import DeviceError, EdgeferWarning, EngineIncompatible, InputError, UsageError
 from edgefer.runtime.device_array import DeviceArray
-from edgefer.runtime.lane import ATTEMPTS
+from edgefer.runtime.gpu.lane import ATTEMPTS
 
 MACHINES: dict[str, dict[str, Any]] = {
     "discrete": {},

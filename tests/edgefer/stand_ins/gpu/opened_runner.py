@@ -13,11 +13,11 @@ import simulated_session as tiny
 from simulation import Simulation
 
 from edgefer.runtime.device_array import DeviceArray, device_array
+from edgefer.runtime.gpu.machine import Machine
+from edgefer.runtime.gpu.tensorrt_open import open_tensorrt
 from edgefer.runtime.gpu_settings import GpuSettings
-from edgefer.runtime.machine import Machine
 from edgefer.runtime.runner import RunnerRequest
 from edgefer.runtime.tensorrt import TensorRtRunner
-from edgefer.runtime.tensorrt_open import open_tensorrt
 
 QUICK = Machine(warm_up_runs=2, warm_up_seconds=0.1)
 BUNDLES = {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from edgefer.runtime.cuda_context import PrimaryContext
+from edgefer.runtime.gpu.cuda_context import PrimaryContext
 
 
 class DeviceMemory:

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Collection, Sequence
 
 from edgefer.errors import UsageError
-from edgefer.runtime.cuda_context import PrimaryContext
-from edgefer.runtime.lane import Lane
-from edgefer.runtime.submitted import Submitted
+from edgefer.runtime.gpu.cuda_context import PrimaryContext
+from edgefer.runtime.gpu.lane import Lane
+from edgefer.runtime.gpu.submitted import Submitted
 
 _LOOK_AGAIN_SECONDS = 0.1
 

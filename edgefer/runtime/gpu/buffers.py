@@ -16,7 +16,7 @@ import numpy.typing as npt
 from edgefer.engine.loaded import EngineTensor, LoadedEngine
 from edgefer.kernels.streams import Stream
 from edgefer.runtime.cuda import CudaDevice
-from edgefer.runtime.inference import Stage
+from edgefer.runtime.gpu.inference import Stage
 
 ALIGNMENT = 256
 """Bytes: what TensorRT asks of the address of a tensor."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from edgefer.engine.loaded import LoadedEngine
 from edgefer.errors import UsageError
-from edgefer.runtime.buffers import layout
+from edgefer.runtime.gpu.buffers import layout
 from edgefer.runtime.gpu_settings import GpuSettings
 
 

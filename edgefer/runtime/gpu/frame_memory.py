@@ -12,7 +12,7 @@ from edgefer.errors import InputError
 from edgefer.kernels.preprocess_frame import Frame, FrameFormat
 from edgefer.runtime.device_array import DeviceArray, device_array
 from edgefer.runtime.frame_tensors import check_nv12_shapes, checked_nv12
-from edgefer.runtime.gpu_stage import Planes
+from edgefer.runtime.gpu.stage import Planes
 from edgefer.runtime.nv12 import Nv12
 from edgefer.runtime.preprocess import ColourOrder, checked_image
 

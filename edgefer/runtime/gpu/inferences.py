@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable
 
-from edgefer.runtime.inference import Inference
+from edgefer.runtime.gpu.inference import Inference
 
 KEPT = 4
 """Of each kind: sets of bound addresses, formats of frames."""

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from edgefer.errors import DeviceError, UsageError
 from edgefer.kernels.driver import Driver
-from edgefer.runtime.cuda_errors import Translator
+from edgefer.runtime.gpu.cuda_errors import Translator
 
 Release = Callable[[], object]
 

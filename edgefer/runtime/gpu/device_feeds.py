@@ -8,11 +8,11 @@ from typing import Any
 import numpy.typing as npt
 
 from edgefer.errors import InputError
-from edgefer.runtime.buffers import ALIGNMENT, Batch
 from edgefer.runtime.cuda import CudaDevice
 from edgefer.runtime.device_array import DeviceArray
-from edgefer.runtime.inference import Inference
-from edgefer.runtime.lane import Lane
+from edgefer.runtime.gpu.buffers import ALIGNMENT, Batch
+from edgefer.runtime.gpu.inference import Inference
+from edgefer.runtime.gpu.lane import Lane
 
 Key = tuple[int, tuple[tuple[str, int], ...]]
 """A set of addresses: the batch, and name and address of every input in the GPU's memory."""

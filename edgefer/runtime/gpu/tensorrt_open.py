@@ -29,15 +29,15 @@ from edgefer.engine.report import EngineReport
 from edgefer.errors import EdgeferError, EdgeferWarning, EngineIncompatible, EnvironmentMismatch
 from edgefer.kernels.driver import load_bindings
 from edgefer.progress import Advance, Reporter, Silent
-from edgefer.runtime import engine_check, tensorrt_log
 from edgefer.runtime.cuda import CudaDevice
-from edgefer.runtime.cuda_errors import load_pycuda
 from edgefer.runtime.fallback import outside
+from edgefer.runtime.gpu import engine_check, tensorrt_log
+from edgefer.runtime.gpu.cuda_errors import load_pycuda
+from edgefer.runtime.gpu.inference import MAKING
+from edgefer.runtime.gpu.lane import Lane
+from edgefer.runtime.gpu.machine import Machine, check_gpu
+from edgefer.runtime.gpu.memory_need import check_limit, memory_need
 from edgefer.runtime.gpu_settings import GpuSettings
-from edgefer.runtime.inference import MAKING
-from edgefer.runtime.lane import Lane
-from edgefer.runtime.machine import Machine, check_gpu
-from edgefer.runtime.memory_need import check_limit, memory_need
 from edgefer.runtime.runner import RunnerRequest
 from edgefer.runtime.tensorrt import TensorRtRunner
 

@@ -16,16 +16,16 @@ from edgefer.errors import EdgeferWarning, UsageError
 from edgefer.kernels.launch import Kernels
 from edgefer.kernels.preprocess_frame import Camera
 from edgefer.kernels.streams import Stream
-from edgefer.runtime.device_feeds import check_reach
 from edgefer.runtime.frame_tensors import Given
-from edgefer.runtime.gpu_frames import Taken, taken
+from edgefer.runtime.gpu.device_feeds import check_reach
+from edgefer.runtime.gpu.frame_memory import Taken, taken
+from edgefer.runtime.gpu.inference import Inference, Stage
+from edgefer.runtime.gpu.inferences import KEPT
+from edgefer.runtime.gpu.lane import Lane
+from edgefer.runtime.gpu.memory_need import memory_need
+from edgefer.runtime.gpu.stage import FrameStage, StageCamera, refused, stage_bytes
+from edgefer.runtime.gpu.stages import Key, LaneStages
 from edgefer.runtime.gpu_settings import GpuSettings
-from edgefer.runtime.gpu_stage import FrameStage, StageCamera, refused, stage_bytes
-from edgefer.runtime.gpu_stages import Key, LaneStages
-from edgefer.runtime.inference import Inference, Stage
-from edgefer.runtime.inferences import KEPT
-from edgefer.runtime.lane import Lane
-from edgefer.runtime.memory_need import memory_need
 from edgefer.runtime.preprocess import ColourOrder
 from edgefer.runtime.tensorrt import TensorRtRunner
 from edgefer.runtime.view import Size, View, fitted, of_frame

@@ -6,8 +6,8 @@ import weakref
 from collections.abc import Callable
 
 from edgefer.runtime.cuda import CudaDevice
-from edgefer.runtime.gpu_stage import FrameStage, StageCamera
-from edgefer.runtime.lane import Lane
+from edgefer.runtime.gpu.lane import Lane
+from edgefer.runtime.gpu.stage import FrameStage, StageCamera
 
 Key = tuple[str, tuple[StageCamera, ...]]
 """What a graph is captured for: formats, sizes and layout of the frames, what their pixels become, and where those in

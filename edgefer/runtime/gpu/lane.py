@@ -12,11 +12,11 @@ import numpy.typing as npt
 from edgefer.engine.loaded import LoadedEngine
 from edgefer.errors import DeviceError
 from edgefer.kernels.streams import Event
-from edgefer.runtime.buffers import Batch, Buffers
 from edgefer.runtime.cuda import CudaDevice
+from edgefer.runtime.gpu.buffers import Batch, Buffers
+from edgefer.runtime.gpu.inference import MAKING, Inference, Stage
+from edgefer.runtime.gpu.inferences import Inferences
 from edgefer.runtime.gpu_settings import GpuSettings
-from edgefer.runtime.inference import MAKING, Inference, Stage
-from edgefer.runtime.inferences import Inferences
 
 Array = npt.NDArray[Any]
 ATTEMPTS = 2

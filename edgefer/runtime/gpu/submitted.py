@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from edgefer.errors import EdgeferError, UsageError
-from edgefer.runtime.lane import Lane
+from edgefer.runtime.gpu.lane import Lane
 
 Array = npt.NDArray[Any]
 

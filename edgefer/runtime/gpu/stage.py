@@ -17,10 +17,10 @@ from edgefer.kernels.preprocess import PreprocessParams, plan
 from edgefer.kernels.preprocess_frame import Camera, Frame, Output, unsupported
 from edgefer.kernels.preprocess_view import VIEW, packed
 from edgefer.kernels.streams import Stream
-from edgefer.runtime.buffers import aligned
 from edgefer.runtime.cuda import CudaDevice
-from edgefer.runtime.cuda_memory import DeviceMemory
-from edgefer.runtime.inference import Stage
+from edgefer.runtime.gpu.buffers import aligned
+from edgefer.runtime.gpu.cuda_memory import DeviceMemory
+from edgefer.runtime.gpu.inference import Stage
 from edgefer.runtime.view import Size, View
 
 Planes = tuple[npt.NDArray[Any], ...]
