@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from edgefer.bundle.manifest import PluginPolicy
 from edgefer.errors import UsageError
 
 Priority = Literal["low", "normal", "high"]
@@ -14,6 +15,13 @@ Priority = Literal["low", "normal", "high"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 MOST_STREAMS = 16
 """Each is a lane with buffers and activation memory of its own."""
+
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "graphs": (True, False),
+    "require_cached": (True, False),
+    "zero_copy": (True, False, None),
+    "plugins": (*get_args(PluginPolicy), None),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +75,13 @@ class GpuSettings:
                 )
         if self.timeout is not None and not (isinstance(self.timeout, (int, float)) and self.timeout > 0):
             raise UsageError(f"the timeout is {self.timeout!r}, expected seconds above 0", hint="None is no limit")
+        for name, values in _CHOICES.items():
+            value = getattr(self, name)
+            # By identity: 1 is equal to True.
+            if not any(value is each or (isinstance(value, str) and value == each) for each in values):
+                raise UsageError(f"{name} is {value!r}, expected one of {', '.join(map(repr, values))}")
+        if self.cache is not None and not isinstance(self.cache, (str, os.PathLike)):
+            raise UsageError(f"the cache is {self.cache!r}, expected the path of a folder", hint="None is the user's")
         if not _whole(self.ordinal) or self.ordinal < 0:
             raise UsageError(
                 f"the GPU is {self.ordinal!r}, expected its number as CUDA counts them, from 0",

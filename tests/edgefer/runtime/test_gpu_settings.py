@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,11 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "workspace_bytes": (0, 1.5, False),
     "timeout": (0, -1.0, "10"),
     "ordinal": (-1, 0.0, True, None),
+    "graphs": (None, 1, "no"),
+    "require_cached": (None, 0, "yes"),
+    "zero_copy": (0, "auto"),
+    "plugins": ("nonsense", True, 1),
+    "cache": (5, True, b"folder"),
 }
 
 
@@ -28,8 +34,14 @@ def test_what_cannot_be_is_refused_by_name(name: str, value: Any) -> None:
 
 
 def test_what_can_be_is_taken() -> None:
-    for name, value in (("streams", MOST_STREAMS), ("priority", "low"), ("memory_limit", 1), ("timeout", 0.5)):
-        assert getattr(GpuSettings(**{name: value}), name) == value
+    right: dict[str, tuple[Any, ...]] = {
+        **{"streams": (MOST_STREAMS,), "priority": ("low",), "memory_limit": (1,), "timeout": (0.5,)},
+        **{"graphs": (False,), "zero_copy": (True, False, None), "plugins": ("auto", "plugin", "inline", None)},
+        **{"cache": ("folder", Path("folder"), None), "require_cached": (True,)},
+    }
+    for name, values in right.items():
+        for value in values:
+            assert getattr(GpuSettings(**{name: value}), name) == value
 
 
 def test_settings_are_given_by_name_and_do_not_change() -> None:
