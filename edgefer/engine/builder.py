@@ -8,10 +8,8 @@ far away otherwise.
 from __future__ import annotations
 
 import sys
-import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,6 +17,7 @@ from edgefer.engine.flavours import Flavour
 from edgefer.engine.layers import HEADER
 from edgefer.engine.report import TensorReport
 from edgefer.errors import CompileError
+from edgefer.stopwatch import timed
 
 _DTYPES = {"FLOAT": "fp32", "HALF": "fp16", "BF16": "bf16", "INT8": "int8", "UINT8": "uint8", "BOOL": "bool"}
 _KEPT_LINES = 200
@@ -241,11 +240,3 @@ def _tensor(tensor: Any) -> TensorReport:
     return TensorReport(
         name=tensor.name, shape=tuple(int(size) for size in tensor.shape), dtype=_DTYPES.get(name, name.lower())
     )
-
-
-@contextmanager
-def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    """Note how many seconds the block took as `stage`."""
-    started = time.perf_counter()
-    yield
-    seconds[stage] = time.perf_counter() - started

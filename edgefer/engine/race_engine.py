@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from edgefer.engine.builder import BuildLog, logger_for
 from edgefer.engine.loaded import LoadedEngine
-from edgefer.errors import EngineIncompatible
+from edgefer.engine.trt_runtime import new_runtime
 from edgefer.kernels.driver import Driver
 from edgefer.kernels.streams import Event, Graph, Stream
 
@@ -96,19 +96,13 @@ class RaceEngine:
 
 def runtime_of(trt: Any, log: BuildLog) -> tuple[Any, Any]:
     """A runtime that writes to `log`, with its logger, which has to live as long. A context of the GPU has to be there
-    already: a runtime that finds no GPU can be an object around nothing, of which the next call ends the process.
+    already, as `new_runtime` says.
 
     Raises:
         EngineIncompatible: TensorRT gave none.
     """
     logger = logger_for(trt, log)
-    try:
-        runtime = trt.Runtime(logger)
-    except TypeError as error:  # what the bindings make of a constructor that returned a null pointer
-        raise EngineIncompatible(f"TensorRT gave no runtime: {error}", details=log.text()) from error
-    if runtime is None:
-        raise EngineIncompatible("TensorRT gave no runtime", details=log.text())
-    return runtime, logger
+    return new_runtime(trt, logger, log), logger
 
 
 def rows(count: int, batch: int) -> Sequence[Array]:

@@ -19,7 +19,7 @@ import msgspec
 
 from edgefer import atomic
 from edgefer.engine.attention_check import check_attention
-from edgefer.engine.builder import Attachment, BuildLog, build, timed
+from edgefer.engine.builder import Attachment, BuildLog, build
 from edgefer.engine.decision import PluginDecision
 from edgefer.engine.driver import Gpu, cuda_driver
 from edgefer.engine.flavours import Flavour, load
@@ -46,6 +46,7 @@ from edgefer.engine.this_platform import this_platform
 from edgefer.engine.timing_cache import timing_of
 from edgefer.engine.workspace import bounded
 from edgefer.errors import CompileError, EdgeferError
+from edgefer.stopwatch import timed
 
 _MAX_UNPARSED = 20
 _PR_SET_PDEATHSIG = 1

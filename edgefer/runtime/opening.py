@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import get_args
 
 import numpy as np
@@ -17,6 +14,7 @@ from edgefer.runtime.cpu_form import Asked
 from edgefer.runtime.gpu_settings import GpuSettings
 from edgefer.runtime.runner import Runner, RunnerRequest
 from edgefer.runtime.runners import Opened, open_runner
+from edgefer.stopwatch import timed
 
 MOST_THREADS = 256
 """onnxruntime starts them all at once, and dies where the system refuses one."""
@@ -111,11 +109,3 @@ def check_graph(graph: GraphSpec, runner: Runner) -> tuple[int, ...]:
             )
     fixed = any(shape[0] is not None for shape in found.values())
     return (min(graph.batches),) if fixed else tuple(sorted(set(graph.batches), reverse=True))
-
-
-@contextmanager
-def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    """The time of the block, in seconds, under the name of the stage."""
-    started = time.perf_counter()
-    yield
-    seconds[stage] = time.perf_counter() - started

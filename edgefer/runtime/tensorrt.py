@@ -147,7 +147,7 @@ class TensorRtRunner:
                     taken.append(self._lanes.take(taken))
                 self._make_room(key)
                 for lane in taken:
-                    device_feeds.wait_for_producers(lane, arrays)
+                    device_feeds.wait_for_producers(lane, arrays.values())
                     device_feeds.bound_inference(lane, key)
                 self._bound[key] = None
                 self._bound.move_to_end(key)

@@ -150,16 +150,16 @@ def test_the_code_on_arrays_in_gpu_memory_runs_on_a_simulated_gpu(
     assert (counters["copied"], counters["bound"]) == (2, 2)
 
 
+def application(folder: Path, bundle: str) -> subprocess.CompletedProcess[str]:
+    """The thirty lines of the page, run to their end."""
+    return subprocess.run(
+        [sys.executable, "cabin.py", bundle], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
 def test_the_application_answers_and_goes_on_after_a_bad_frame(folder: Path) -> None:
     assert len((folder / "cabin.py").read_text().splitlines()) <= 30
-    done = subprocess.run(
-        [sys.executable, "cabin.py", "fusion.edgefer"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = application(folder, "fusion.edgefer")
     assert done.returncode == 0, done.stderr
     first, second = done.stderr.splitlines()
     assert "no tensorrt" in first
@@ -168,14 +168,7 @@ def test_the_application_answers_and_goes_on_after_a_bad_frame(folder: Path) -> 
 
 
 def test_the_application_says_what_is_missing(folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "cabin.py", "none.edgefer"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = application(folder, "none.edgefer")
     assert done.returncode == errors.BundleError.exit_code
     assert "none.edgefer" in done.stderr
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import numpy.typing as npt
@@ -94,7 +94,7 @@ def start(lane: Lane, batch: Batch, feeds: Mapping[str, npt.NDArray[Any] | Devic
         value = feeds[name]
         if not isinstance(value, DeviceArray):
             array[...] = value
-    wait_for_producers(lane, arrays)
+    wait_for_producers(lane, arrays.values())
     key = key_of(arrays, batch)
     if key in bound:
         inference = bound_inference(lane, key)
@@ -117,9 +117,9 @@ def copied_inference(lane: Lane, batch: Batch, arrays: Mapping[str, DeviceArray]
     return lane.inference(batch.size, key=name, addresses={}, before=batch.copy_in(others) or _nothing)
 
 
-def wait_for_producers(lane: Lane, arrays: Mapping[str, DeviceArray]) -> None:
+def wait_for_producers(lane: Lane, arrays: Iterable[DeviceArray]) -> None:
     """Have the lane's stream wait for those streams behind which the arrays are ready."""
-    for stream in {array.stream for array in arrays.values() if array.stream is not None}:
+    for stream in {array.stream for array in arrays if array.stream is not None}:
         lane.wait_for(stream)
 
 

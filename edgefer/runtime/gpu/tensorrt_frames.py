@@ -17,7 +17,7 @@ from edgefer.kernels.launch import Kernels
 from edgefer.kernels.preprocess_frame import Camera
 from edgefer.kernels.streams import Stream
 from edgefer.runtime.frame_tensors import Given
-from edgefer.runtime.gpu.device_feeds import check_reach
+from edgefer.runtime.gpu.device_feeds import check_reach, wait_for_producers
 from edgefer.runtime.gpu.frame_memory import Taken, taken
 from edgefer.runtime.gpu.inference import Inference, Stage
 from edgefer.runtime.gpu.inferences import KEPT
@@ -145,8 +145,7 @@ class TensorRtFrames:
                     array[...] = feeds[name]
             stage.write({role: each.planes for role, each in frames.taken.items() if each.planes}, frames.views)
             arrays = [array for each in frames.taken.values() for array in each.arrays]
-            for stream in {array.stream for array in arrays if array.stream is not None}:
-                lane.wait_for(stream)
+            wait_for_producers(lane, arrays)
             lane.launch(self._inference(lane, frames.key, stage))
             lane.counters["bound"] += len(arrays)
             lane.wait()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgefer.engine.builder import BuildLog, logger_for
-from edgefer.errors import EngineIncompatible
+from edgefer.engine.trt_runtime import new_runtime
 
 _KEPT_ERRORS = 50
 
@@ -50,17 +50,10 @@ def runtime_log(trt: Any) -> tuple[Any, RuntimeLog]:
 
 
 def runtime(trt: Any) -> Any:
-    """A runtime that writes to the log of `runtime_log`. The GPU's context has to be there already: a runtime that
-    finds no GPU is an object around nothing, and the next call ends the process.
+    """A runtime that writes to the log of `runtime_log`. The GPU's context has to be there already, as `new_runtime`
+    says.
 
     Raises:
         EngineIncompatible: TensorRT gave none.
     """
-    logger, log = runtime_log(trt)
-    try:
-        found = trt.Runtime(logger)
-    except TypeError as error:  # what the bindings make of a constructor that returned a null pointer
-        raise EngineIncompatible(f"TensorRT gave no runtime: {error}", details=log.text()) from error
-    if found is None:
-        raise EngineIncompatible("TensorRT gave no runtime", details=log.text())
-    return found
+    return new_runtime(trt, *runtime_log(trt))

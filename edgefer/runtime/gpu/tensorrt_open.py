@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgefer.engine.builder import timed
 from edgefer.engine.bundle_work import BundleWork
 from edgefer.engine.cache import EngineCache
 from edgefer.engine.driver import CudaDriver
@@ -40,6 +39,7 @@ from edgefer.runtime.gpu.memory_need import check_limit, memory_need
 from edgefer.runtime.gpu_settings import GpuSettings
 from edgefer.runtime.runner import RunnerRequest
 from edgefer.runtime.tensorrt import TensorRtRunner
+from edgefer.stopwatch import timed
 
 Array = npt.NDArray[Any]
 

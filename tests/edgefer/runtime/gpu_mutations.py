@@ -222,7 +222,7 @@ SLOW = (
     mutation(
         "no producer is waited for at all",
         "runtime/gpu/device_feeds.py",
-        "            array[...] = value\n    wait_for_producers(lane, arrays)\n",
+        "            array[...] = value\n    wait_for_producers(lane, arrays.values())\n",
         "            array[...] = value\n",
     ),
     mutation(
